@@ -1,0 +1,17 @@
+//! What every part of the cluster half agrees on: time, requests, object metadata, and the kinds.
+//!
+//! In Kubernetes this is `k8s.io/apimachinery` with the registration parts of `k8s.io/api`. The one
+//! idea: an object is JSON bytes with a small decoded header ([`Meta`]); whoever needs more decodes
+//! the fields it uses into a view of its own. Nothing here does I/O or knows what time it is.
+//!
+//! Left out: what a kind means (that is `apiserver`, and the controllers).
+//!
+//! Book: `book/src/ground/objects.md`.
+
+pub mod http;
+pub mod meta;
+pub mod time;
+
+pub use http::{Headers, Method, Request, Response};
+pub use meta::{Meta, OwnerReference, Revision, Uid};
+pub use time::Time;

@@ -1,0 +1,2 @@
+//! The facade a library user imports.
+pub use wavetank_api as api;
