@@ -60,13 +60,19 @@ pub struct Headers(Vec<(Cow<'static, str>, String)>);
 impl Headers {
     /// The first value of `name`, which must be lower case.
     pub fn value(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.0
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
     }
 
     /// Adds a field; `name` must be lower case.
     pub fn push(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) {
         let name = name.into();
-        debug_assert!(!name.bytes().any(|b| b.is_ascii_uppercase()), "header name in lower case");
+        debug_assert!(
+            !name.bytes().any(|b| b.is_ascii_uppercase()),
+            "header name in lower case"
+        );
         self.0.push((name, value.into()));
     }
 
@@ -151,7 +157,11 @@ impl Response {
     pub fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let mut headers = Headers::default();
         headers.push("content-type", content_type);
-        Response { status, headers, body: vec![body.into()] }
+        Response {
+            status,
+            headers,
+            body: vec![body.into()],
+        }
     }
 
     /// Whether the status is 2xx.

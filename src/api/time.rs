@@ -30,7 +30,9 @@ impl Time {
 
     /// The time `seconds` seconds after the epoch.
     pub const fn from_secs(seconds: i64) -> Self {
-        Time { micros: seconds * 1_000_000 }
+        Time {
+            micros: seconds * 1_000_000,
+        }
     }
 
     /// Microseconds since the epoch.
@@ -50,7 +52,9 @@ impl Time {
 
     /// Time passed since `earlier`; zero when `earlier` is later.
     pub fn since(self, earlier: Time) -> Duration {
-        Duration::from_micros(u64::try_from(self.micros.saturating_sub(earlier.micros)).unwrap_or(0))
+        Duration::from_micros(
+            u64::try_from(self.micros.saturating_sub(earlier.micros)).unwrap_or(0),
+        )
     }
 
     /// `2026-01-02T03:04:05Z`: the form of `metav1.Time`.
@@ -60,13 +64,17 @@ impl Time {
 
     /// `2026-01-02T03:04:05.000006Z`: the form of `metav1.MicroTime`.
     pub fn to_rfc3339_micros(self) -> String {
-        self.timestamp().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+        self.timestamp()
+            .strftime("%Y-%m-%dT%H:%M:%S.%6fZ")
+            .to_string()
     }
 
     /// Reads either form, with any fraction and offset that RFC 3339 allows; `None` for other text.
     pub fn parse(text: &str) -> Option<Self> {
         let timestamp: jiff::Timestamp = text.parse().ok()?;
-        Some(Time { micros: timestamp.as_microsecond() })
+        Some(Time {
+            micros: timestamp.as_microsecond(),
+        })
     }
 
     fn timestamp(self) -> jiff::Timestamp {
@@ -78,7 +86,9 @@ impl Add<Duration> for Time {
     type Output = Time;
     fn add(self, by: Duration) -> Time {
         let by = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
-        Time { micros: self.micros.saturating_add(by) }
+        Time {
+            micros: self.micros.saturating_add(by),
+        }
     }
 }
 
@@ -86,7 +96,9 @@ impl Sub<Duration> for Time {
     type Output = Time;
     fn sub(self, by: Duration) -> Time {
         let by = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
-        Time { micros: self.micros.saturating_sub(by) }
+        Time {
+            micros: self.micros.saturating_sub(by),
+        }
     }
 }
 
@@ -120,7 +132,10 @@ mod tests {
         assert_eq!(time.to_rfc3339(), "2026-01-02T03:04:05Z");
         assert_eq!(time.to_rfc3339_micros(), "2026-01-02T03:04:05.000006Z");
         assert_eq!(Time::parse("2026-01-02T03:04:05.000006Z"), Some(time));
-        assert_eq!(Time::parse("2026-01-02T04:04:05+01:00"), Some(time.cut_to_seconds()));
+        assert_eq!(
+            Time::parse("2026-01-02T04:04:05+01:00"),
+            Some(time.cut_to_seconds())
+        );
         assert_eq!(Time::parse("yesterday"), None);
     }
 }
