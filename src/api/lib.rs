@@ -9,9 +9,11 @@
 //! Book: `book/src/ground/objects.md`.
 
 pub mod http;
+pub mod kinds;
 pub mod meta;
 pub mod time;
 
 pub use http::{Headers, Method, Request, Response};
+pub use kinds::KindId;
 pub use meta::{Meta, OwnerReference, Revision, Uid};
 pub use time::Time;
