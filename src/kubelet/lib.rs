@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The node agent: makes the containers of one machine be what the API says its pods should be.
+//!
+//! In Kubernetes this is `pkg/kubelet`. The one idea: each pod has a worker, a value that holds what
+//! is wanted (the pod), what is there (sandbox and containers as the runtime told) and what is under
+//! way (at most one operation per container). After every input the worker looks at all three and
+//! starts what is missing. Nothing waits: a pull, a SIGTERM or a back-off is a field and a time.
+//!
+//! The way in: [`Kubelet::handle`](kubelet::Kubelet), which sorts inputs; then `worker.rs`, where a
+//! pod lives; then `sync.rs` and `terminate.rs`, the two halves of its life.
+//!
+//! Who drives it: a shell, through [`wavetank_informer::Component`]; what it does to its machine is
+//! an [`Effect`].
+//!
+//! Left out: static pods, volumes, in-place resize, device and CPU managers, eviction on memory and
+//! disk pressure, image garbage collection, streams (the shell joins them).
+//!
+//! Book: `book/src/node/kubelet.md`.
+
+pub mod config;
+pub mod effect;
+
+pub use config::{Config, Resources};
+pub use effect::{Effect, Outcome, Probe, ProbeId, ProbeResult, Target};
