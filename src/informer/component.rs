@@ -12,6 +12,8 @@
 //!
 //! Book: `book/src/control-plane/informers.md`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use wavetank_api::{Request, Response, Time};
@@ -19,6 +21,20 @@ use wavetank_api::{Request, Response, Time};
 /// Names one call or stream of one component; chosen by the component, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u64);
+
+/// Where a component takes its call ids from; all its parts share one.
+#[derive(Clone, Debug, Default)]
+pub struct CallIds {
+    last: u64,
+}
+
+impl CallIds {
+    /// An id that was never given before.
+    pub fn fresh(&mut self) -> CallId {
+        self.last += 1;
+        CallId(self.last)
+    }
+}
 
 /// Why no answer came. In each case the request may or may not have taken effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +66,21 @@ pub enum Input<O> {
     Outcome(O),
 }
 
+/// Why a component does what it does next; not an action.
+///
+/// A controller emits one when it starts to work on an object and one when it decides; the calls
+/// that follow in the same `handle` are its consequences. The simulator writes it into the trace,
+/// so that a write can be explained; a shell that keeps no trace drops it. Nothing may depend on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Who decides: `replicaset-controller`, `default-scheduler`, `kubelet`.
+    pub by: &'static str,
+    /// What about: `apps/v1 ReplicaSet default/web-5d9c`.
+    pub about: Arc<str>,
+    /// What it saw: `pod changed`, `too few replicas`.
+    pub because: &'static str,
+}
+
 /// What the component wants done.
 #[derive(Clone, Debug)]
 pub enum Output<E> {
@@ -63,6 +94,8 @@ pub enum Output<E> {
     WakeAt(Time),
     /// Something other than a request: see the component's `Effect`.
     Effect(E),
+    /// Nothing to do: the reason of what follows, for a trace. A shell may drop it.
+    Note(Note),
 }
 
 /// A process of the cluster, as a shell sees it.

@@ -4,8 +4,26 @@
 //! The one idea: a component is a value that is told what happened and answers with what it wants
 //! done ([`Component`]); a socket, a thread or a clock is always somebody else's.
 //!
+//! The way in: a [`Reflector`] lists and watches one kind into a [`Cache`] of [`Object`]s; a
+//! [`client::Client`] builds the requests; `queue` says which key is next; `executor` carries out a
+//! controller's plan and holds the key back until the caches have seen it.
+//!
+//! Left out: websockets and HTTP (`serve`), and any copy of the typed API: a component decodes the
+//! fields it uses into a [`View`] of its own.
+//!
 //! Book: `book/src/control-plane/informers.md`.
 
+pub mod backoff;
+pub mod cache;
+pub mod client;
 pub mod component;
+pub mod guards;
+pub mod reflector;
+pub mod view;
 
-pub use component::{CallId, Component, Failure, Input, Output};
+pub use cache::{Cache, Change};
+pub use client::{ApiError, Client};
+pub use component::{CallId, CallIds, Component, Failure, Input, Note, Output};
+pub use guards::{Guard, Guards};
+pub use reflector::Reflector;
+pub use view::{Key, Object, View};
