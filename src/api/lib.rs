@@ -11,9 +11,15 @@
 pub mod http;
 pub mod kinds;
 pub mod meta;
+pub mod names;
+pub mod quantity;
+pub mod selector;
+pub mod status;
 pub mod time;
 
 pub use http::{Headers, Method, Request, Response};
 pub use kinds::KindId;
 pub use meta::{Meta, OwnerReference, Revision, Uid};
+pub use quantity::Quantity;
+pub use status::Status;
 pub use time::Time;
