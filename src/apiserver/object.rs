@@ -1,0 +1,201 @@
+//! Objects at rest: how they are written to the store and read back, and the header the cache keeps.
+//!
+//! The watch cache holds [`Object`]s; the verbs encode with [`encode`] and hand out stored bytes with
+//! the resourceVersion spliced in, never re-encoded.
+//!
+//! 1. Stored bytes begin with `{"apiVersion":…,"kind":…,"metadata":{`, which is the same text for all
+//!    objects of a kind, so that the place of the splice is known without looking.
+//! 2. Stored bytes never hold a resourceVersion: it is the revision of the key.
+//! 3. `decode` after `encode` gives the same object.
+//!
+//! Book: `book/src/control-plane/watch-cache.md`.
+
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use wavetank_api::kinds::KINDS;
+use wavetank_api::selector::{FieldSelector, LabelSelector, Labels};
+use wavetank_api::{KindId, Revision};
+use wavetank_store::KeyValue;
+
+use crate::registry;
+
+/// What every object of a kind begins with, up to and including the brace that opens `metadata`.
+static HEADS: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
+    let head = |k: &wavetank_api::kinds::Kind| {
+        format!(
+            r#"{{"apiVersion":"{}","kind":"{}","metadata":{{"#,
+            k.api_version, k.kind
+        )
+    };
+    KINDS.iter().map(|kind| head(kind).into()).collect()
+});
+
+/// The common beginning of all stored objects of a kind.
+pub(crate) fn head(kind: KindId) -> &'static Bytes {
+    static NONE: Bytes = Bytes::new();
+    HEADS.get(kind as usize).unwrap_or(&NONE)
+}
+
+// ANCHOR: encode
+/// The bytes to store: constant head first, the rest in order of keys, no resourceVersion.
+pub(crate) fn encode(kind: KindId, object: &mut Value) -> Bytes {
+    let mut out = Vec::with_capacity(1024);
+    out.extend_from_slice(head(kind));
+    let Some(fields) = object.as_object_mut() else {
+        return out.into();
+    };
+    if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("resourceVersion");
+        write_entries(&mut out, metadata.iter(), true);
+    }
+    out.push(b'}');
+    let rest = fields.iter().filter(|(key, _)| !is_in_head(key));
+    write_entries(&mut out, rest, false);
+    out.push(b'}');
+    out.into()
+}
+// ANCHOR_END: encode
+
+fn is_in_head(key: &str) -> bool {
+    matches!(key, "apiVersion" | "kind" | "metadata")
+}
+
+fn write_entries<'a>(
+    out: &mut Vec<u8>,
+    entries: impl Iterator<Item = (&'a String, &'a Value)>,
+    mut first: bool,
+) {
+    for (key, value) in entries {
+        if !first {
+            out.push(b',');
+        }
+        first = false;
+        // Writing to a Vec cannot fail, and keys are strings.
+        let _ = serde_json::to_writer(&mut *out, key);
+        out.push(b':');
+        let _ = serde_json::to_writer(&mut *out, value);
+    }
+}
+
+/// The object of these stored bytes, with its resourceVersion; `None` for bytes that are none.
+pub(crate) fn decode(bytes: &[u8], revision: Revision) -> Option<Value> {
+    let mut value: Value = serde_json::from_slice(bytes).ok()?;
+    let metadata = value.get_mut("metadata")?.as_object_mut()?;
+    metadata.insert("resourceVersion".into(), revision.to_string().into());
+    Some(value)
+}
+
+/// `"resourceVersion":"42",`: what is spliced in behind the head.
+pub(crate) fn splice(revision: Revision) -> String {
+    format!(r#""resourceVersion":"{revision}","#)
+}
+
+/// One version of one object, as the watch cache holds it.
+#[derive(Debug)]
+pub(crate) struct Object {
+    /// The store's version: key, bytes, revisions.
+    pub kv: Arc<KeyValue>,
+    /// The kind it is stored as.
+    pub kind: KindId,
+    /// `metadata.labels`, sorted by key.
+    labels: Box<[(Box<str>, Box<str>)]>,
+    /// Selectable fields beyond name and namespace.
+    fields: Box<[(&'static str, Box<str>)]>,
+}
+
+impl Object {
+    /// Reads the header of a version; `None` when the bytes are no object of this kind.
+    pub fn read(kind: KindId, kv: Arc<KeyValue>) -> Option<Self> {
+        if !kv.value.starts_with(head(kind)) {
+            return None;
+        }
+        let value: Value = serde_json::from_slice(&kv.value).ok()?;
+        Some(Object::from_value(kind, kv, &value))
+    }
+
+    /// The same for an object that is at hand in decoded form too.
+    pub fn from_value(kind: KindId, kv: Arc<KeyValue>, value: &Value) -> Self {
+        let labels = value.pointer("/metadata/labels").and_then(Value::as_object);
+        let text = |value: &Value| value.as_str().unwrap_or_default().into();
+        let labels = labels
+            .into_iter()
+            .flatten()
+            .map(|(k, v)| (k.as_str().into(), text(v)));
+        let fields = (registry::strategy(kind).fields)(value).into_iter();
+        Object {
+            kv,
+            kind,
+            labels: labels.collect(),
+            fields: fields.map(|(name, value)| (name, value.into())).collect(),
+        }
+    }
+
+    /// The revision that wrote this version.
+    pub fn revision(&self) -> Revision {
+        self.kv.mod_revision
+    }
+
+    /// The namespace; empty for cluster-scoped kinds.
+    pub fn namespace(&self) -> &str {
+        KindId::of_key(&self.kv.key).map_or("", |(_, namespace, _)| namespace)
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        KindId::of_key(&self.kv.key).map_or("", |(_, _, name)| name)
+    }
+
+    /// The object, decoded, with its resourceVersion.
+    pub fn value(&self) -> Value {
+        decode(&self.kv.value, self.revision()).unwrap_or_else(|| Value::Object(Map::new()))
+    }
+
+    /// The value of a selectable field; empty when it has none.
+    pub fn field(&self, name: &str) -> &str {
+        match name {
+            "metadata.name" => self.name(),
+            "metadata.namespace" => self.namespace(),
+            _ => self
+                .fields
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map_or("", |(_, value)| value),
+        }
+    }
+
+    /// Whether both selectors mean it.
+    pub fn is_selected(&self, labels: &LabelSelector, fields: &FieldSelector) -> bool {
+        labels.matches(self) && fields.matches(|name| self.field(name))
+    }
+}
+
+impl Labels for Object {
+    fn label(&self, key: &str) -> Option<&str> {
+        self.labels
+            .iter()
+            .find(|(k, _)| &**k == key)
+            .map(|(_, value)| &**value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn decode_after_encode_gives_the_same_object() {
+        let mut object = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "\"metadata\":{"},
+            "metadata": {"name": "a", "labels": {"x": "y"}, "resourceVersion": "7"}});
+        let bytes = encode(KindId::ConfigMap, &mut object);
+        assert_eq!(
+            bytes,
+            r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"labels":{"x":"y"},"name":"a"},"data":{"a":"\"metadata\":{"}}"#
+        );
+        object["metadata"]["resourceVersion"] = "9".into();
+        assert_eq!(decode(&bytes, Revision(9)), Some(object));
+    }
+}
