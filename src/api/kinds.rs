@@ -1,7 +1,7 @@
 //! The table of kinds: everything the API serves, in one place.
 //!
 //! REST paths, discovery, OpenAPI, storage keys, strict decoding and the API server's table of
-//! strategies are all indexed by [`KindId`]; a new built-in kind is a row here and a strategy there.
+//! strategies are all indexed by [`KindId`]; a new built-in kind is a row here, a strategy there.
 //!
 //! 1. `KINDS[id as usize].id == id` for every id.
 //! 2. No two kinds share group, version and plural, nor `apiVersion` and kind.

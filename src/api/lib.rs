@@ -16,6 +16,7 @@ pub mod quantity;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod strict;
 pub mod time;
 
 pub use http::{Headers, Method, Request, Response};
