@@ -45,6 +45,9 @@ pub enum Failure {
     TimedOut,
 }
 
+/// The `Effect` and `Outcome` of a component that does nothing but make requests.
+pub type Nothing = core::convert::Infallible;
+
 /// What happened, told by the shell.
 #[derive(Clone, Debug)]
 pub enum Input<O> {

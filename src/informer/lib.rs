@@ -14,16 +14,19 @@
 //! Book: `book/src/control-plane/informers.md`.
 
 pub mod backoff;
+pub mod barrier;
 pub mod cache;
 pub mod client;
 pub mod component;
+pub mod executor;
 pub mod guards;
+pub mod queue;
 pub mod reflector;
 pub mod view;
 
 pub use cache::{Cache, Change};
 pub use client::{ApiError, Client};
-pub use component::{CallId, CallIds, Component, Failure, Input, Note, Output};
+pub use component::{CallId, CallIds, Component, Failure, Input, Note, Nothing, Output};
 pub use guards::{Guard, Guards};
 pub use reflector::Reflector;
 pub use view::{Key, Object, View};
