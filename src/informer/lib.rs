@@ -18,6 +18,8 @@ pub mod barrier;
 pub mod cache;
 pub mod client;
 pub mod component;
+pub mod election;
+pub mod events;
 pub mod executor;
 pub mod guards;
 pub mod queue;
