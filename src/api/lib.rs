@@ -12,6 +12,7 @@ pub mod http;
 pub mod kinds;
 pub mod meta;
 pub mod names;
+pub mod patch;
 pub mod quantity;
 pub mod schema;
 pub mod selector;

@@ -32,7 +32,7 @@ pub struct Status {
     pub reason: Reason,
     /// Which object, and what was wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub details: Option<Details>,
+    pub details: Option<Box<Details>>,
     /// The HTTP code; zero on a Status that is not an answer's.
     #[serde(skip_serializing_if = "is_zero")]
     pub code: u16,
@@ -170,7 +170,7 @@ impl Status {
         };
         Status {
             status: "Success".to_owned(),
-            details: Some(details),
+            details: Some(Box::new(details)),
             ..Status::default()
         }
     }
@@ -379,7 +379,7 @@ impl Status {
 
     /// The same with other details.
     pub fn with(mut self, details: Details) -> Self {
-        self.details = Some(details);
+        self.details = Some(Box::new(details));
         self
     }
 
