@@ -20,6 +20,8 @@ use crate::kinds::{KindId, VirtualId};
 mod build;
 mod facts;
 
+pub(crate) use facts::short;
+
 /// Names a type of the arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TypeId(u32);

@@ -1,7 +1,7 @@
 //! Bodies to values: what does not fit its type is refused, what has no field is reported and
 //! dropped, in upstream's words.
 //!
-//! The API server decodes every JSON and YAML body here (binary ones in [`crate::protobuf`]), so the
+//! The API server decodes every JSON and YAML body here (binary ones: [`crate::protobuf`]), so the
 //! rest of the server meets only values that fit their type. Upstream does this with Go's typed
 //! structs (`sigs.k8s.io/json`, `apimachinery/pkg/runtime/serializer`); we walk a
 //! [`serde_json::Value`] beside its [`crate::schema`].
