@@ -18,6 +18,34 @@
 
 pub mod config;
 pub mod effect;
+pub mod kubelet;
+
+mod admission;
+mod backoff;
+mod conditions;
+mod container_config;
+mod context;
+mod hooks;
+mod lease;
+mod node;
+mod node_object;
+mod pod;
+mod pod_status;
+mod probe_spec;
+mod probes;
+mod qos;
+mod recovery;
+mod report;
+mod sandbox;
+mod slot;
+mod start;
+mod status;
+mod stop;
+mod sync;
+mod terminate;
+mod timers;
+mod worker;
 
 pub use config::{Config, Resources};
 pub use effect::{Effect, Outcome, Probe, ProbeId, ProbeResult, Target};
+pub use kubelet::Kubelet;

@@ -1,0 +1,164 @@
+//! Telling the API server: status patches, and the delete that ends a pod.
+//!
+//! The last part of every step of a worker. Upstream: `pkg/kubelet/status/status_manager.go`.
+//!
+//! 1. A status is sent to the UID it is about, or to nobody (P8, M67).
+//! 2. The final delete is sent after the last status was accepted, when nothing of the pod runs
+//!    (P6, M69), and for this UID only.
+//! 3. At most one request per pod is under way; what changes meanwhile is sent next.
+//!
+//! Book: `book/src/node/pod-lifecycle.md`.
+
+use core::hash::Hasher;
+use core::time::Duration;
+
+use serde_json::{Value, json};
+
+use wavetank_api::{KindId, Response, Time};
+use wavetank_informer::client::{DeleteOptions, Patch, parse};
+use wavetank_informer::{Guard, Key};
+
+use crate::conditions::{self, Told};
+use crate::context::{Context, Purpose};
+use crate::pod_status::{ApiStatus, Phase};
+use crate::status::status;
+use crate::worker::{Stage, Worker};
+
+/// Wait before a request that failed is sent again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// What the API server has been told of a pod.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// Something may have changed since the last status was made.
+    pub is_dirty: bool,
+    /// The phase in the last status.
+    pub phase: Phase,
+    pub conditions: Told,
+    /// Hash of the last status that was sent; forgotten when it was not accepted.
+    sent: Option<u64>,
+    under_way: Option<Request>,
+    /// After a failure.
+    not_before: Option<Time>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Request {
+    Status,
+    Delete,
+}
+
+impl Report {
+    /// What an earlier life of this kubelet has told.
+    pub fn of(status: &ApiStatus) -> Self {
+        Report {
+            is_dirty: true,
+            phase: status.phase.unwrap_or_default(),
+            conditions: conditions::told(status),
+            ..Report::default()
+        }
+    }
+
+    /// Whether nothing is left to be told or answered.
+    pub fn is_idle(&self) -> bool {
+        self.under_way.is_none()
+    }
+}
+
+impl Worker {
+    // ANCHOR: report
+    /// Sends what the API server does not know yet.
+    pub(crate) fn report_step(&mut self, cx: &mut Context<'_>) {
+        if self.is_gone || self.report.under_way.is_some() {
+            return;
+        }
+        if let Some(at) = self.report.not_before.filter(|at| cx.now < *at) {
+            return cx.wake_at(at);
+        }
+        if core::mem::take(&mut self.report.is_dirty) && self.send_status(cx) {
+            return;
+        }
+        let is_over = match cx.shared.guards.on(Guard::M69) {
+            true => self.stage == Stage::Terminated,
+            false => self.stage >= Stage::Terminating,
+        };
+        if is_over && self.pod.meta().deletion_timestamp.is_some() {
+            self.send_delete(cx);
+        }
+    }
+    // ANCHOR_END: report
+
+    fn key(&self) -> Key {
+        Key::new(
+            self.pod.meta().namespace.clone(),
+            self.pod.meta().name.clone(),
+        )
+    }
+
+    /// Patches the status unless it is what was sent last; whether it did.
+    fn send_status(&mut self, cx: &mut Context<'_>) -> bool {
+        let (guards, now) = (cx.shared.guards, cx.now);
+        let runtime = cx
+            .shared
+            .runtime
+            .as_ref()
+            .map_or("unknown", |v| &v.runtime_name);
+        let status = status(self, &cx.shared.config, runtime, guards, now);
+        let text = status.to_string();
+        let hash = hash(&text);
+        if self.report.sent == Some(hash) {
+            return false;
+        }
+        let metadata = match guards.on(Guard::M67) {
+            true => json!({"uid": &*self.pod.meta().uid.0}),
+            false => json!({}),
+        };
+        let patch: Value = json!({"metadata": metadata, "status": status});
+        let client = &cx.shared.client;
+        let write = client.patch(KindId::Pod, &self.key(), "status", Patch::Strategic, &patch);
+        self.report.sent = Some(hash);
+        self.report.under_way = Some(Request::Status);
+        cx.api(Purpose::Report, write.request);
+        true
+    }
+
+    fn send_delete(&mut self, cx: &mut Context<'_>) {
+        let uid = cx
+            .shared
+            .guards
+            .on(Guard::M67)
+            .then(|| self.pod.meta().uid.clone());
+        let options = DeleteOptions {
+            uid,
+            grace_period_seconds: Some(0),
+            ..DeleteOptions::default()
+        };
+        let write = cx.shared.client.delete(KindId::Pod, &self.key(), &options);
+        self.report.under_way = Some(Request::Delete);
+        cx.api(Purpose::Report, write.request);
+    }
+
+    /// Takes in the answer to the request under way; `None` when none came.
+    pub(crate) fn report_answered(&mut self, response: Option<&Response>, now: Time) {
+        let Some(request) = self.report.under_way.take() else {
+            return;
+        };
+        match (request, response.map(parse)) {
+            (Request::Status, Some(Ok(_))) => {}
+            // Also when the object is gone or another has its name: the watch will tell.
+            (Request::Status, _) => {
+                self.report.sent = None;
+                self.report.is_dirty = true;
+                self.report.not_before = Some(now + RETRY);
+            }
+            (Request::Delete, _) => self.report.not_before = Some(now + RETRY),
+        }
+    }
+}
+
+/// SipHash with its fixed keys: the same on every machine.
+fn hash(text: &str) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write(text.as_bytes());
+    hasher.finish()
+}

@@ -1,0 +1,369 @@
+//! Making one instance of a container: image, create, start, postStart.
+//!
+//! `sync.rs` begins it; each answer of the runtime takes it one step further. Upstream:
+//! `pkg/kubelet/images/image_manager.go` (EnsureImageExists) and
+//! `pkg/kubelet/kuberuntime/kuberuntime_container.go` (startContainer).
+//!
+//! 1. Back-off is asked before anything is done, and counted when an instance is made.
+//! 2. A pod that began to terminate meanwhile gets no further step.
+//!
+//! Book: `book/src/node/pod-lifecycle.md`.
+
+use std::sync::Arc;
+
+use wavetank_api::Time;
+use wavetank_cri::image::is_reference;
+use wavetank_cri::{Call, ContainerId, Error, Reply};
+use wavetank_informer::events::EventType::{Normal, Warning};
+
+use crate::container_config::container_config;
+use crate::context::{Context, Purpose};
+use crate::hooks;
+use crate::pod::{Container, Kind, PullPolicy};
+use crate::sandbox::{self, RETRY};
+use crate::slot::{Exit, Op, Slot, State, Waiting};
+use crate::worker::{Stage, Worker};
+
+// ANCHOR: begin
+/// Begins to make an instance, unless a back-off says to wait.
+pub(crate) fn begin(worker: &mut Worker, index: usize, cx: &mut Context<'_>) {
+    back_off_pull(worker, index, cx);
+    let Worker {
+        pod, slots, report, ..
+    } = worker;
+    let (Some(slot), Some(spec)) = (slots.get_mut(index), pod.container(index)) else {
+        return;
+    };
+    if let Some(until) = wait_of(slot, cx.now) {
+        return cx.wake_at(until);
+    }
+    if let Some(exit) = slot.exit()
+        && let Some(until) = slot.crash.until(exit.finished)
+        && cx.now < until
+    {
+        report.is_dirty = true;
+        let seconds = slot.crash.delay().as_secs();
+        let delay = if seconds < 60 {
+            format!("{seconds}s")
+        } else {
+            minutes(seconds)
+        };
+        let (name, full) = (&spec.name, pod.full_name());
+        let text = format!("back-off {delay} restarting failed container={name} pod={full}");
+        let told = format!("Back-off restarting failed container {name} in pod {full}");
+        cx.container_event(pod, index, Warning, "BackOff", told);
+        slot.hold("CrashLoopBackOff", text, until);
+        return cx.wake_at(until);
+    }
+    if !is_reference(&spec.image) {
+        let text = format!(
+            "couldn't parse image name \"{}\": invalid reference format",
+            spec.image
+        );
+        cx.container_event(pod, index, Warning, "InspectFailed", text.clone());
+        slot.hold("InvalidImageName", text, cx.now + 6 * RETRY);
+        report.is_dirty = true;
+        return;
+    }
+    slot.op = Op::Inspect;
+    cx.cri(operation(index), Call::ImageStatus(spec.image.clone()));
+}
+// ANCHOR_END: begin
+
+/// How long a slot that waits still has to; a pull's failure turns into back-off on the way.
+fn wait_of(slot: &Slot, now: Time) -> Option<Time> {
+    let waiting = slot.waiting.as_ref()?;
+    (now < waiting.until).then_some(waiting.until)
+}
+
+/// `1m20s`, as Go prints a duration.
+fn minutes(seconds: u64) -> String {
+    format!("{}m{}s", seconds / 60, seconds % 60)
+}
+
+fn operation(index: usize) -> Purpose {
+    Purpose::Operation(u16::try_from(index).unwrap_or(u16::MAX))
+}
+
+/// Takes in the answer to a slot's operation.
+pub(crate) fn answered(
+    worker: &mut Worker,
+    index: usize,
+    reply: Result<Reply, Error>,
+    cx: &mut Context<'_>,
+) {
+    let Some(slot) = worker.slots.get_mut(index) else {
+        return;
+    };
+    let op = core::mem::take(&mut slot.op);
+    match (op, reply) {
+        (Op::Inspect, Ok(Reply::ImageStatus(image))) => {
+            inspected(worker, index, image.is_some(), cx);
+        }
+        (Op::Pull(since), Ok(Reply::PullImage(_))) => pulled(worker, index, since, cx),
+        (Op::Pull(_), Err(error)) => not_pulled(worker, index, &error, cx),
+        (Op::Create, Ok(Reply::CreateContainer(id))) => created(worker, index, id, cx),
+        (Op::Start, Ok(_)) => started(worker, index, cx),
+        (Op::Start, Err(error)) => not_started(worker, index, &error, cx),
+        (Op::Stop(until), reply) => crate::stop::answered(worker, index, until, reply, cx),
+        (Op::Inspect | Op::Create, Err(error)) => {
+            let (reason, event) = match op {
+                Op::Inspect => ("ImageInspectError", "InspectFailed"),
+                _ => ("CreateContainerError", "Failed"),
+            };
+            cx.container_event(
+                &worker.pod,
+                index,
+                Warning,
+                event,
+                format!("Error: {error}"),
+            );
+            slot.hold(reason, error.desc.to_string(), cx.now + RETRY);
+        }
+        (other, _) => slot.op = other, // an answer to something given up: a hook, an old call
+    }
+}
+
+fn inspected(worker: &mut Worker, index: usize, is_present: bool, cx: &mut Context<'_>) {
+    let Worker {
+        pod,
+        slots,
+        stage,
+        sandbox,
+        ..
+    } = worker;
+    let (Some(slot), Some(spec)) = (slots.get_mut(index), pod.container(index)) else {
+        return;
+    };
+    if *stage != Stage::Syncing {
+        return;
+    }
+    let image = &spec.image;
+    match (spec.pull_policy(), is_present) {
+        (PullPolicy::Never | PullPolicy::IfNotPresent, true) => {
+            let text = format!("Container image \"{image}\" already present on machine");
+            cx.container_event(pod, index, Normal, "Pulled", text);
+            create(worker, index, cx);
+        }
+        (PullPolicy::Never, false) => {
+            let text =
+                format!("Container image \"{image}\" is not present with pull policy of Never");
+            cx.container_event(pod, index, Warning, "ErrImageNeverPull", text.clone());
+            slot.hold("ErrImageNeverPull", text, cx.now + RETRY);
+        }
+        _ => {
+            let text = format!("Pulling image \"{image}\"");
+            cx.container_event(pod, index, Normal, "Pulling", text);
+            let config = Arc::new(sandbox::config(pod, sandbox.attempt));
+            slot.op = Op::Pull(cx.now);
+            cx.cri(operation(index), Call::PullImage(image.clone(), config));
+        }
+    }
+}
+
+fn pulled(worker: &mut Worker, index: usize, since: Time, cx: &mut Context<'_>) {
+    let Some(spec) = worker.pod.container(index) else {
+        return;
+    };
+    let took = go_seconds(cx.now, since);
+    let image = &spec.image;
+    let text =
+        format!("Successfully pulled image \"{image}\" in {took} ({took} including waiting).");
+    cx.container_event(&worker.pod, index, Normal, "Pulled", text);
+    if let Some(slot) = worker.slots.get_mut(index) {
+        slot.pull = crate::backoff::Backoff::default();
+    }
+    if worker.stage == Stage::Syncing {
+        create(worker, index, cx);
+    }
+}
+
+/// `1.234s` or `85ms`, as Go prints a duration of milliseconds.
+fn go_seconds(now: Time, since: Time) -> String {
+    let millis = now.since(since).as_millis();
+    match (millis / 1000, millis % 1000) {
+        (0, millis) => format!("{millis}ms"),
+        (seconds, 0) => format!("{seconds}s"),
+        (seconds, millis) => {
+            format!("{seconds}.{millis:03}")
+                .trim_end_matches('0')
+                .to_string()
+                + "s"
+        }
+    }
+}
+
+/// The failure is shown for half of the delay, then the back-off; then it is tried again.
+fn not_pulled(worker: &mut Worker, index: usize, error: &Error, cx: &mut Context<'_>) {
+    let Worker { pod, slots, .. } = worker;
+    let (Some(slot), Some(spec)) = (slots.get_mut(index), pod.container(index)) else {
+        return;
+    };
+    let image = &spec.image;
+    slot.pull.next(cx.now, cx.now);
+    let text = format!("Failed to pull image \"{image}\": {error}");
+    cx.container_event(pod, index, Warning, "Failed", text);
+    cx.container_event(pod, index, Warning, "Failed", "Error: ErrImagePull".into());
+    slot.hold(
+        "ErrImagePull",
+        error.to_string(),
+        cx.now + slot.pull.delay() / 2,
+    );
+}
+
+/// Turns a failure to pull that was shown long enough into the back-off that follows it.
+fn back_off_pull(worker: &mut Worker, index: usize, cx: &mut Context<'_>) {
+    let Worker {
+        pod, slots, report, ..
+    } = worker;
+    let (Some(slot), Some(spec)) = (slots.get_mut(index), pod.container(index)) else {
+        return;
+    };
+    let Some(waiting) = &slot.waiting else { return };
+    if waiting.reason != "ErrImagePull" || cx.now < waiting.until {
+        return;
+    }
+    let back_off = format!("Back-off pulling image \"{}\"", spec.image);
+    let text = format!("{back_off}: ErrImagePull: {}", waiting.message);
+    let until = waiting.until + slot.pull.delay() / 2;
+    slot.hold("ImagePullBackOff", text, until);
+    report.is_dirty = true;
+    cx.container_event(pod, index, Normal, "BackOff", back_off);
+    cx.container_event(
+        pod,
+        index,
+        Warning,
+        "Failed",
+        "Error: ImagePullBackOff".into(),
+    );
+}
+
+fn create(worker: &mut Worker, index: usize, cx: &mut Context<'_>) {
+    let Some(sandbox) = worker.sandbox.id.clone() else {
+        return;
+    };
+    let config = container_config(worker, index, cx.shared);
+    let Some(slot) = worker.slots.get_mut(index) else {
+        return;
+    };
+    match config {
+        Ok(config) => {
+            slot.op = Op::Create;
+            worker.initialized |= slot.kind == Kind::App;
+            cx.cri(
+                operation(index),
+                Call::CreateContainer(sandbox, Arc::new(config)),
+            );
+        }
+        Err(message) => {
+            let text = format!("Error: {message}");
+            cx.container_event(&worker.pod, index, Warning, "Failed", text);
+            slot.hold("CreateContainerConfigError", message, cx.now + RETRY);
+        }
+    }
+}
+
+fn created(worker: &mut Worker, index: usize, id: ContainerId, cx: &mut Context<'_>) {
+    let Worker {
+        pod, slots, stage, ..
+    } = worker;
+    let (Some(slot), Some(spec)) = (slots.get_mut(index), pod.container(index)) else {
+        return;
+    };
+    let text = format!("Created container: {}", spec.name);
+    cx.container_event(pod, index, Normal, "Created", text);
+    if let Some(oldest) = slot.become_instance(spec, id.clone(), cx.now) {
+        cx.cri(Purpose::Nothing, Call::RemoveContainer(oldest));
+    }
+    if *stage == Stage::Syncing {
+        slot.op = Op::Start;
+        cx.cri(operation(index), Call::StartContainer(id));
+    }
+}
+
+fn started(worker: &mut Worker, index: usize, cx: &mut Context<'_>) {
+    let Worker { pod, slots, .. } = worker;
+    let (Some(slot), Some(spec)) = (slots.get_mut(index), pod.container(index)) else {
+        return;
+    };
+    let text = format!("Started container {}", spec.name);
+    cx.container_event(pod, index, Normal, "Started", text);
+    if matches!(slot.state, State::Created) {
+        slot.state = State::Running { since: cx.now };
+    }
+    hooks::post_start(worker, index, cx);
+}
+
+fn not_started(worker: &mut Worker, index: usize, error: &Error, cx: &mut Context<'_>) {
+    let Some(slot) = worker.slots.get_mut(index) else {
+        return;
+    };
+    cx.container_event(
+        &worker.pod,
+        index,
+        Warning,
+        "Failed",
+        format!("Error: {}", error.desc),
+    );
+    if slot.exit().is_none() {
+        slot.state = State::Exited(Box::new(Exit {
+            code: 128,
+            reason: "StartError".into(),
+            message: error.desc.clone(),
+            started: None,
+            finished: cx.now,
+            id: slot.id.clone(),
+        }));
+    }
+}
+
+impl Slot {
+    /// Shows why it does not run, until a time.
+    pub(crate) fn hold(&mut self, reason: &'static str, message: String, until: Time) {
+        self.waiting = Some(Box::new(Waiting {
+            reason,
+            message,
+            until,
+        }));
+    }
+
+    /// Takes a new instance in place of the one before; what the runtime need not keep any more.
+    fn become_instance(
+        &mut self,
+        spec: &Container,
+        id: ContainerId,
+        now: Time,
+    ) -> Option<ContainerId> {
+        let oldest = if self.id.is_some() {
+            core::mem::replace(&mut self.previous, self.id.take())
+        } else {
+            None
+        };
+        self.restarts = self.next_restarts();
+        if let State::Exited(exit) = core::mem::replace(&mut self.state, State::Created) {
+            self.crash.next(exit.finished, now);
+            self.last = Some(exit);
+        }
+        self.id = Some(id);
+        self.waiting = None;
+        self.condemned = None;
+        self.hash = spec.hash();
+        self.probes = crate::probes::Probes::of(spec);
+        oldest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_printed_as_go_prints_them() {
+        let at = |millis: i64| go_seconds(Time::from_micros(millis * 1000), Time::EPOCH);
+        assert_eq!(
+            (at(85), at(2000), at(1230)),
+            ("85ms".into(), "2s".into(), "1.23s".into())
+        );
+        assert_eq!(minutes(160), "2m40s");
+    }
+}

@@ -1,0 +1,136 @@
+//! The living half of a pod: sandbox, init containers in order, then all others, kept running.
+//!
+//! Called by `worker.rs` after every input while the pod lives. Upstream:
+//! `pkg/kubelet/kuberuntime/kuberuntime_manager.go` (computePodActions, SyncPod) and
+//! `kuberuntime_container.go` (computeInitContainerActions).
+//!
+//! 1. App containers start only after all init containers have succeeded, in order; a sidecar must
+//!    have started (its startup probe included) before the next init container starts (P9).
+//! 2. With policy Never nothing is restarted; with OnFailure nothing that exited with 0 (P5).
+//!
+//! Book: `book/src/node/pod-lifecycle.md`.
+
+use core::time::Duration;
+
+use wavetank_api::Time;
+use wavetank_informer::events::EventType;
+
+use crate::context::Context;
+use crate::pod::{Kind, RestartPolicy};
+use crate::slot::{Condemned, Op};
+use crate::worker::{Kill, SandboxState, Stage, Worker};
+use crate::{hooks, probes, sandbox, start, stop};
+
+/// Message of a pod that outlived `activeDeadlineSeconds` (`pkg/kubelet/active_deadline.go`).
+const DEADLINE: &str = "Pod was active on the node longer than the specified deadline";
+
+// ANCHOR: sync
+/// Does what is missing for a pod that should run.
+pub(crate) fn step(worker: &mut Worker, cx: &mut Context<'_>) {
+    if worker.is_gone || worker.pod.meta().deletion_timestamp.is_some() || is_late(worker, cx) {
+        return terminate(worker, cx.now);
+    }
+    if has_ended(worker) {
+        return terminate(worker, cx.now);
+    }
+    condemn(worker);
+    if worker.sandbox.state != SandboxState::Ready {
+        return sandbox::ensure(worker, cx);
+    }
+    start_missing(worker, cx);
+    for index in 0..worker.slots.len() {
+        hooks::tick(worker, index, cx);
+        stop::condemned(worker, index, cx);
+        probes::run(worker, index, cx);
+    }
+}
+// ANCHOR_END: sync
+
+/// Moves the pod to its second half.
+pub(crate) fn terminate(worker: &mut Worker, now: Time) {
+    let grace_seconds = worker.pod.grace_seconds();
+    worker.stage = Stage::Terminating;
+    worker.kill = Some(Kill {
+        since: now,
+        grace_seconds,
+    });
+    worker.report.is_dirty = true;
+}
+
+/// Fails the pod when `activeDeadlineSeconds` have passed since its start.
+fn is_late(worker: &mut Worker, cx: &mut Context<'_>) -> bool {
+    let Some(seconds) = worker.pod.spec().active_deadline_seconds else {
+        return false;
+    };
+    let deadline = worker.started_at + Duration::from_secs(u64::from(seconds));
+    if cx.now < deadline {
+        cx.wake_at(deadline);
+        return false;
+    }
+    cx.event(
+        &worker.pod,
+        EventType::Normal,
+        "DeadlineExceeded",
+        DEADLINE.into(),
+    );
+    worker.fail("DeadlineExceeded", DEADLINE.into());
+    true
+}
+
+/// Whether nothing will run any more: all app containers are done for good, or an init container
+/// has failed for good.
+pub(crate) fn has_ended(worker: &Worker) -> bool {
+    let policy = worker.pod.spec().restart_policy;
+    let mut slots = worker.slots.iter();
+    let init_failed = slots.clone().any(|slot| {
+        let failed = slot.exit().is_some_and(|exit| exit.code != 0);
+        slot.kind == Kind::Init && failed && !slot.wants_start(policy) && !worker.initialized
+    });
+    init_failed
+        || slots.all(|slot| {
+            slot.kind != Kind::App
+                || slot.op == Op::None && slot.exit().is_some() && !slot.wants_start(policy)
+        })
+}
+
+/// Condemns running instances that were made from another definition.
+fn condemn(worker: &mut Worker) {
+    for (slot, (_, wanted)) in worker.slots.iter_mut().zip(worker.pod.spec().all()) {
+        let changed = slot.is_running() && slot.hash != wanted.hash() && slot.hash != 0;
+        if changed && slot.condemned.is_none() && matches!(slot.kind, Kind::App | Kind::Sidecar) {
+            slot.condemned = Some(Condemned::DefinitionChanged);
+        }
+    }
+}
+
+// ANCHOR: start_missing
+/// Starts the next init container, or all that comes after them.
+fn start_missing(worker: &mut Worker, cx: &mut Context<'_>) {
+    let policy = worker.pod.spec().restart_policy;
+    let mut may_go_on = true;
+    for index in 0..worker.slots.len() {
+        let Some(slot) = worker.slots.get(index) else {
+            continue;
+        };
+        let kind = slot.kind;
+        let is_done = match kind {
+            Kind::Init => worker.initialized || slot.has_succeeded(),
+            Kind::Sidecar => slot.is_running() && slot.probes.has_started() && slot.op == Op::None,
+            Kind::App | Kind::Ephemeral => true,
+        };
+        let blocked = !may_go_on && (kind != Kind::Ephemeral) && !worker.initialized;
+        let init_again = kind == Kind::Init && worker.initialized;
+        if !blocked && !init_again && is_startable(worker, index, policy) {
+            start::begin(worker, index, cx);
+        }
+        may_go_on &= is_done;
+    }
+}
+// ANCHOR_END: start_missing
+
+fn is_startable(worker: &Worker, index: usize, policy: RestartPolicy) -> bool {
+    worker
+        .slots
+        .get(index)
+        .is_some_and(|slot| slot.op == Op::None && slot.wants_start(policy))
+}
