@@ -8,10 +8,12 @@
 //!
 //! Book: `book/src/ground/objects.md`.
 
+pub mod discovery;
 pub mod http;
 pub mod kinds;
 pub mod meta;
 pub mod names;
+pub mod openapi;
 pub mod patch;
 pub mod protobuf;
 pub mod quantity;

@@ -9,8 +9,8 @@
 //! 2. Every other difference from what was written is *damage*, and recovery refuses.
 //!
 //! All numbers are little-endian. Checksums are CRC-32 (IEEE). The rule of sectors is that of etcd's
-//! `server/storage/wal/decoder.go`; a frame's first and last bytes are never zero, so that only a
-//! value with 512 zero bytes in a row could look unwritten.
+//! `server/storage/wal/decoder.go`; frames begin and end with bytes that are not zero, so that only
+//! a value with 512 zero bytes in a row could look unwritten.
 //!
 //! Book: `book/src/control-plane/store.md`.
 
@@ -24,24 +24,28 @@ pub(crate) enum Content {
 const FILE_MAGIC: &[u8; 8] = b"WAVETANK";
 /// Grows with each change of the format that older programs cannot read.
 const FORMAT_VERSION: u32 = 1;
-/// Magic 8, version 4, content 4, first frame 8, checksum of all before 4.
-pub(crate) const FILE_HEADER: usize = 28;
+/// Magic 8, version 4, content 4, first frame 8, checksum of all before 4, padding 4.
+pub(crate) const FILE_HEADER: usize = 32;
 
-const FRAME_MAGIC: &[u8; 4] = b"WTF1";
-/// Magic 4, number 8, length of payload and trailer 8, their checksum 4, checksum of all before 4.
-pub(crate) const FRAME_HEADER: usize = 28;
-const TRAILER: u8 = 0x5a;
+const FRAME_MAGIC: &[u8; 8] = b"WTFRAME1";
+/// Magic 8, number 8, length of the padded payload 8, its checksum 4, checksum of all before 4.
+pub(crate) const FRAME_HEADER: usize = 32;
+/// Frames are padded to this, so that no sector holds so little of one that a single changed byte
+/// could make it look unwritten.
+const ALIGNMENT: usize = 8;
+/// At least [`ALIGNMENT`] of these end each frame; no record begins with it.
+pub(crate) const PADDING: u8 = 0x5a;
 const SECTOR: usize = 512;
 
 /// The first bytes of a file whose first frame has this number.
 pub(crate) fn file_header(content: Content, first: u64) -> [u8; FILE_HEADER] {
-    let mut header = [0; FILE_HEADER];
+    let mut header = [PADDING; FILE_HEADER];
     header[..8].copy_from_slice(FILE_MAGIC);
     header[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
     header[12..16].copy_from_slice(&content_number(content).to_le_bytes());
     header[16..24].copy_from_slice(&first.to_le_bytes());
     let checksum = crc32fast::hash(&header[..24]);
-    header[24..].copy_from_slice(&checksum.to_le_bytes());
+    header[24..28].copy_from_slice(&checksum.to_le_bytes());
     header
 }
 
@@ -67,6 +71,13 @@ impl Default for Building {
 }
 
 impl Building {
+    /// An empty frame with room for as much as this one has.
+    pub fn another(&self) -> Self {
+        let mut bytes = Vec::with_capacity(self.bytes.len() + 2 * ALIGNMENT);
+        bytes.resize(FRAME_HEADER, 0);
+        Building { bytes }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.bytes.len() == FRAME_HEADER
     }
@@ -83,16 +94,17 @@ impl Building {
     // ANCHOR: seal
     /// The finished frame.
     pub fn seal(mut self, number: u64) -> Vec<u8> {
-        self.bytes.push(TRAILER);
+        let padded = self.bytes.len().next_multiple_of(ALIGNMENT) + ALIGNMENT;
+        self.bytes.resize(padded, PADDING);
         let length = (self.bytes.len() - FRAME_HEADER) as u64;
         let checksum = crc32fast::hash(&self.bytes[FRAME_HEADER..]);
         let header = &mut self.bytes[..FRAME_HEADER];
-        header[..4].copy_from_slice(FRAME_MAGIC);
-        header[4..12].copy_from_slice(&number.to_le_bytes());
-        header[12..20].copy_from_slice(&length.to_le_bytes());
-        header[20..24].copy_from_slice(&checksum.to_le_bytes());
-        let header_checksum = crc32fast::hash(&header[..24]);
-        header[24..].copy_from_slice(&header_checksum.to_le_bytes());
+        header[..8].copy_from_slice(FRAME_MAGIC);
+        header[8..16].copy_from_slice(&number.to_le_bytes());
+        header[16..24].copy_from_slice(&length.to_le_bytes());
+        header[24..28].copy_from_slice(&checksum.to_le_bytes());
+        let header_checksum = crc32fast::hash(&header[..28]);
+        header[28..].copy_from_slice(&header_checksum.to_le_bytes());
         self.bytes
     }
     // ANCHOR_END: seal
@@ -137,10 +149,10 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 
 /// Number, length and checksum of a whole frame header at the start of `bytes`.
 fn frame_header(bytes: &[u8]) -> Option<(u64, u64, u32)> {
-    if bytes.get(..4)? != FRAME_MAGIC || crc32fast::hash(bytes.get(..24)?) != u32_at(bytes, 24)? {
+    if bytes.get(..8)? != FRAME_MAGIC || crc32fast::hash(bytes.get(..28)?) != u32_at(bytes, 28)? {
         return None;
     }
-    Some((u64_at(bytes, 4)?, u64_at(bytes, 12)?, u32_at(bytes, 20)?))
+    Some((u64_at(bytes, 8)?, u64_at(bytes, 16)?, u32_at(bytes, 24)?))
 }
 
 impl<'a> Frames<'a> {
@@ -205,7 +217,6 @@ impl<'a> Frames<'a> {
         }
         self.offset += frame.len();
         self.next += 1;
-        let payload = payload.strip_suffix(&[TRAILER]).unwrap_or(payload);
         Ok(Some(Frame {
             number,
             offset: at + FRAME_HEADER,
@@ -215,8 +226,12 @@ impl<'a> Frames<'a> {
     // ANCHOR_END: next_frame
 
     fn bad_header(&self, rest: &[u8]) -> Broken {
-        let torn = rest.len() < FRAME_HEADER || has_unwritten_sector(rest, self.offset);
-        if torn && !follows(rest, 1) {
+        let torn = match rest.get(..FRAME_HEADER) {
+            None => true,
+            // Only the header's own bytes count: what follows it may be the next frame, unwritten.
+            Some(header) => has_unwritten_sector(header, self.offset) && !follows(rest, 1),
+        };
+        if torn {
             return Broken::Torn {
                 offset: self.offset,
             };
@@ -233,10 +248,10 @@ fn follows(bytes: &[u8], from: usize) -> bool {
         .any(|window| frame_header(window).is_some())
 }
 
-/// Whether a sector of the file, as far as the frame at `offset` covers it, is all zeros.
-fn has_unwritten_sector(frame: &[u8], offset: usize) -> bool {
-    let first = (SECTOR - offset % SECTOR).min(frame.len());
-    let (head, tail) = frame.split_at(first);
+/// Whether a sector of the file, as far as this part of it at `offset` covers it, is all zeros.
+fn has_unwritten_sector(part: &[u8], offset: usize) -> bool {
+    let first = (SECTOR - offset % SECTOR).min(part.len());
+    let (head, tail) = part.split_at(first);
     std::iter::once(head)
         .chain(tail.chunks(SECTOR))
         .any(|part| part.iter().all(|byte| *byte == 0))

@@ -184,6 +184,13 @@ impl Index {
         self.keys.get(key)?.newest.live()
     }
 
+    /// The revision that last wrote or deleted the key; 0 for one that is not known.
+    pub fn last_write(&self, key: &str) -> Revision {
+        self.keys
+            .get(key)
+            .map_or(Revision(0), |versions| versions.newest.revision())
+    }
+
     /// The key at a revision.
     pub fn at(&self, key: &str, revision: Revision) -> Option<&Arc<KeyValue>> {
         self.keys.get(key)?.at(revision)

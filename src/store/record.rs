@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use wavetank_api::Revision;
 
+use crate::frame::PADDING;
 use crate::value::{KeyValue, LeaseId};
 
 /// One record.
@@ -139,10 +140,10 @@ impl<'a> Reader<'a> {
         Reader { payload, offset: 0 }
     }
 
-    /// The next record: `Ok(None)` at the end, `Err` with the place of what is no record.
+    /// The next record: `Ok(None)` at the end or the padding, `Err` with the place of what is no record.
     pub fn next(&mut self) -> Result<Option<Record<'a>>, usize> {
         let start = self.offset;
-        if start == self.payload.len() {
+        if self.payload.get(start).is_none_or(|tag| *tag == PADDING) {
             return Ok(None);
         }
         self.record().map(Some).ok_or(start)

@@ -254,7 +254,9 @@ impl Store {
         }
         let number = self.next_frame;
         self.next_frame += 1;
-        Some((last, std::mem::take(&mut self.frame).seal(number).into()))
+        let next = self.frame.another();
+        let full = std::mem::replace(&mut self.frame, next);
+        Some((last, full.seal(number).into()))
     }
 
     // ANCHOR: durable
@@ -363,16 +365,26 @@ impl Store {
     }
 
     // ANCHOR: compact
-    /// Forgets what only reads before `at` could see. Costs time for each event forgotten, not for
-    /// each key. Compaction is about memory: the log forgets by snapshots.
+    /// Forgets what only reads before `at` could see: they are refused from now on, and `sweep`
+    /// gives the memory back. Compaction is about memory; the log forgets by snapshots.
     pub fn compact(&mut self, at: Revision) -> Result<(), ReadError> {
         self.readable(Some(at))?;
-        while let Some(event) = self.history.forget(at) {
-            self.index.trim(&event.key, at);
-        }
-        self.history.shrink();
         self.compacted = at;
         Ok(())
+    }
+
+    /// Drops at most `max` events that are compacted, and the versions they replaced; says whether
+    /// there are more. Its cost is in events and not in keys, so the caller decides how long others
+    /// have to wait.
+    pub fn sweep(&mut self, max: usize) -> bool {
+        for _ in 0..max {
+            let Some(event) = self.history.forget(self.compacted) else {
+                self.history.shrink();
+                return false;
+            };
+            self.index.trim(&event.key, self.compacted);
+        }
+        true
     }
     // ANCHOR_END: compact
 
@@ -515,6 +527,11 @@ impl Store {
     /// The number of the next frame.
     pub(crate) fn next_frame(&self) -> u64 {
         self.next_frame
+    }
+
+    /// The revision that last wrote or deleted a key; 0 for one that is not known.
+    pub(crate) fn last_write(&self, key: &str) -> Revision {
+        self.index.last_write(key)
     }
 
     /// Whether a lease exists at the head.

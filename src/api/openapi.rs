@@ -1,0 +1,103 @@
+//! The API described for machines: an index, and one OpenAPI v3 document per group and version.
+//!
+//! kubectl reads the index, then the documents it needs: `explain` prints the descriptions, `apply`
+//! takes the merge keys from the `x-kubernetes-*` extensions, and every write asks whether the
+//! server knows `fieldValidation`. Upstream generates the documents from Go comments
+//! (`k8s.io/kube-openapi`); ours come from the table of kinds and the [`crate::schema`].
+//!
+//! 1. Every kind that is served is described, with its verbs: `every_verb_has_an_operation`.
+//! 2. References within a document lead somewhere in it: `references_resolve`.
+//! 3. A hash names its document: the same bytes, the same hash, so clients may cache for ever.
+//!
+//! Left out: OpenAPI v2 (kubectl up to 1.28 and `explain --output=plaintext-openapiv2` want it, as
+//! protobuf), and documents of paths that serve no kinds.
+//!
+//! Book: `book/src/ground/wire.md`.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::kinds::{KINDS, root_path};
+
+mod operations;
+mod schemas;
+
+/// The description of one group and version.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// Its name in the index: `api/v1`, `apis/apps/v1`.
+    pub path: String,
+    /// Names the content; also fit for an `ETag`.
+    pub hash: String,
+    /// The JSON text.
+    pub body: Bytes,
+}
+
+static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
+    let mut versions: Vec<(&str, &str)> = Vec::new();
+    for kind in &KINDS {
+        if !versions.contains(&(kind.group, kind.version)) {
+            versions.push((kind.group, kind.version));
+        }
+    }
+    versions
+        .into_iter()
+        .map(|(group, version)| describe(group, version))
+        .collect()
+});
+
+static INDEX: LazyLock<Bytes> = LazyLock::new(|| {
+    let entry = |document: &Document| {
+        let url = format!("/openapi/v3/{}?hash={}", document.path, document.hash);
+        (document.path.clone(), json!({ "serverRelativeURL": url }))
+    };
+    let paths: Map<String, Value> = DOCUMENTS.iter().map(entry).collect();
+    Bytes::from(json!({ "paths": paths }).to_string())
+});
+
+/// The answer to `GET /openapi/v3`.
+pub fn index() -> Bytes {
+    INDEX.clone()
+}
+
+/// The document that `GET /openapi/v3/{path}` answers: `apis/apps/v1`.
+pub fn document(path: &str) -> Option<&'static Document> {
+    DOCUMENTS.iter().find(|document| document.path == path)
+}
+
+/// All documents, in the order of discovery. They are built on first use.
+pub fn documents() -> &'static [Document] {
+    &DOCUMENTS
+}
+
+fn describe(group: &str, version: &str) -> Document {
+    let document = json!({
+        "openapi": "3.0.0",
+        "info": { "title": "Kubernetes", "version": "v1.33.0" },
+        "paths": operations::of_version(group, version),
+        "components": {
+            "schemas": schemas::of_version(group, version),
+            "securitySchemes": {
+                "BearerToken": {
+                    "description": "Bearer Token authentication",
+                    "in": "header", "name": "authorization", "type": "apiKey",
+                },
+            },
+        },
+    });
+    let body = Bytes::from(document.to_string());
+    let path = root_path(group, version)
+        .trim_start_matches('/')
+        .to_string();
+    Document {
+        path,
+        hash: format!("{:016X}", xxh3_64(&body)),
+        body,
+    }
+}
+
+#[cfg(test)]
+mod tests;
