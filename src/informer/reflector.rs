@@ -139,6 +139,14 @@ impl<T: View> Reflector<T> {
         }
     }
 
+    /// Closes the call or stream that is open, for good.
+    pub fn stop<E>(&mut self, out: &mut Vec<Output<E>>) {
+        if let State::Listing { call, .. } | State::Watching { call, .. } = self.state {
+            out.push(Output::Cancel(call));
+        }
+        self.state = State::Idle;
+    }
+
     /// Takes an input of the component; what it changed in the cache. Inputs that are not for this
     /// reflector change nothing.
     pub fn handle<O, E>(
