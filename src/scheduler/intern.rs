@@ -35,14 +35,14 @@ impl Pool {
     }
 
     /// The shared copy of a label set; its strings are shared too.
-    pub fn labels(&mut self, labels: Labels) -> Arc<Labels> {
-        if let Some(known) = self.labels.get(&labels) {
+    pub fn labels(&mut self, labels: &Labels) -> Arc<Labels> {
+        if let Some(known) = self.labels.get(labels) {
             return Arc::clone(known);
         }
-        let labels = labels
-            .into_iter()
-            .map(|(k, v)| (self.string(k), self.string(v)))
-            .collect();
+        let shared = labels
+            .iter()
+            .map(|(k, v)| (self.string(k.clone()), self.string(v.clone())));
+        let labels = shared.collect();
         share(&mut self.labels, Arc::new(labels), &mut self.fresh)
     }
 

@@ -4,7 +4,7 @@
 //! is *assumed* on its node the moment it is chosen, so that the next one sees the room as taken,
 //! and the binding travels to the API server on its own.
 //!
-//! The way in: [`engine::Engine`] is the scheduler as a value, told what happened ([`engine::Event`]) and
+//! The way in: [`Scheduler`] is the process that a shell drives; [`engine::Engine`] is the scheduler as a value, told what happened ([`engine::Event`]) and
 //! answering with [`engine::Step`]s; `schedule_one` is one pod from queue to binding; `plugins` is the
 //! table of who has a say, by the traits of [`framework`].
 //!
@@ -25,6 +25,7 @@ pub mod pod;
 pub mod queue;
 pub mod resource;
 mod schedule_one;
+pub mod scheduler;
 pub mod selector;
 pub mod snapshot;
 mod zones;
@@ -32,3 +33,4 @@ mod zones;
 pub use engine::Engine;
 pub use framework::{Plugin, Profile};
 pub use plugins::{DEFAULT_SCHEDULER_NAME, default_profile};
+pub use scheduler::{Config, Scheduler};

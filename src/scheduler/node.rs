@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use wavetank_api::{Meta, Uid};
+use wavetank_api::Uid;
+use wavetank_informer::Object;
 
 use crate::intern::{Labels, Pool};
 use crate::resource::{Quantity, Resources};
@@ -81,22 +82,21 @@ impl Node {
     }
 
     /// Builds the view from the decoded object.
-    pub fn new(object: NodeObject, pool: &mut Pool) -> Self {
-        let NodeObject {
-            metadata,
-            spec,
-            status,
-        } = object;
-        let list = if status.allocatable.is_empty() {
-            status.capacity
+    pub fn new(object: &Object<NodeObject>, pool: &mut Pool) -> Self {
+        let Object { meta, view } = object;
+        let status = &view.status;
+        let is_reported = !status.allocatable.is_empty();
+        let list = if is_reported {
+            &status.allocatable
         } else {
-            status.allocatable
+            &status.capacity
         };
         let mut images: Vec<Image> = Vec::new();
-        for image in status.images {
-            for name in image.names {
+        for image in &status.images {
+            for name in &image.names {
+                let name = pool.string(name.clone());
                 images.push(Image {
-                    name: pool.string(name),
+                    name,
                     size: image.size_bytes,
                 });
             }
@@ -104,24 +104,23 @@ impl Node {
         images.sort_by(|a, b| a.name.cmp(&b.name));
         images.dedup_by(|a, b| a.name == b.name);
         Node {
-            name: pool.string(metadata.name),
-            uid: metadata.uid,
-            labels: pool.labels(metadata.labels),
-            unschedulable: spec.unschedulable,
-            taints: spec.taints,
+            name: pool.string(meta.name.clone()),
+            uid: meta.uid.clone(),
+            labels: pool.labels(&meta.labels),
+            unschedulable: view.spec.unschedulable,
+            taints: view.spec.taints.clone(),
             allowed_pods: list.get("pods").map_or(0, Quantity::whole),
-            allocatable: Resources::parse(&list),
+            allocatable: Resources::parse(list),
             images,
         }
     }
 }
 
-/// The fields of a Node object that the view is made from.
+/// The fields of a Node object, beyond its header, that the view is made from.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 #[allow(missing_docs, reason = "the fields are those of the API")]
 pub struct NodeObject {
-    pub metadata: Meta,
     pub spec: NodeObjectSpec,
     pub status: NodeObjectStatus,
 }

@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use wavetank_api::{Meta, Revision, Time, Uid};
+use wavetank_api::{Revision, Time, Uid};
+use wavetank_informer::Object;
 
 use crate::intern::{Labels, Pool};
 use crate::node::{Effect, Taint};
@@ -68,25 +69,21 @@ impl Pod {
     }
 
     /// Builds the view from the decoded object.
-    pub fn new(object: PodObject, pool: &mut Pool) -> Self {
-        let PodObject {
-            metadata,
-            spec,
-            status,
-        } = object;
-        let given = |name: Arc<str>| (!name.is_empty()).then_some(name);
+    pub fn new(object: &Object<PodObject>, pool: &mut Pool) -> Self {
+        let Object { meta, view } = object;
+        let mut name = |name: &Arc<str>| (!name.is_empty()).then(|| pool.string(name.clone()));
         Pod {
-            namespace: pool.string(metadata.namespace),
-            name: metadata.name,
-            uid: metadata.uid,
-            revision: metadata.resource_version,
-            labels: pool.labels(metadata.labels),
-            created: metadata.creation_timestamp.unwrap_or_default(),
-            is_terminating: metadata.deletion_timestamp.is_some(),
-            is_finished: matches!(status.phase.as_ref(), "Succeeded" | "Failed"),
-            node_name: given(spec.node_name.clone()).map(|name| pool.string(name)),
-            nominated_node_name: given(status.nominated_node_name).map(|name| pool.string(name)),
-            spec: pool.spec(PodSpec::new(spec)),
+            node_name: name(&view.spec.node_name),
+            nominated_node_name: name(&view.status.nominated_node_name),
+            namespace: pool.string(meta.namespace.clone()),
+            name: meta.name.clone(),
+            uid: meta.uid.clone(),
+            revision: meta.resource_version,
+            labels: pool.labels(&meta.labels),
+            created: meta.creation_timestamp.unwrap_or_default(),
+            is_terminating: meta.is_terminating(),
+            is_finished: matches!(view.status.phase.as_ref(), "Succeeded" | "Failed"),
+            spec: pool.spec(PodSpec::new(&view.spec)),
         }
     }
 }
@@ -195,52 +192,43 @@ impl PodSpec {
             .any(|toleration| toleration.tolerates(taint))
     }
 
-    fn new(spec: PodObjectSpec) -> Self {
-        let requests = pod_requests(&spec, None);
-        let scoring = pod_requests(&spec, Some(ASSUMED_REQUEST));
+    fn new(spec: &PodObjectSpec) -> Self {
+        let scoring = pod_requests(spec, Some(ASSUMED_REQUEST));
         let affinity = spec
             .affinity
-            .unwrap_or_default()
-            .node_affinity
-            .unwrap_or_default();
+            .as_ref()
+            .and_then(|affinity| affinity.node_affinity.as_ref());
+        let all = || spec.init_containers.iter().chain(&spec.containers);
         PodSpec {
-            requests,
+            requests: pod_requests(spec, None),
             scoring_requests: (scoring.cpu, scoring.memory),
-            node_selector: node_selector_term(spec.node_selector),
-            required_nodes: affinity.required,
-            preferred_nodes: affinity.preferred,
-            host_ports: spec
-                .containers
-                .iter()
-                .chain(&spec.init_containers)
-                .flat_map(host_ports)
+            node_selector: node_selector_term(&spec.node_selector),
+            required_nodes: affinity.and_then(|affinity| affinity.required.clone()),
+            preferred_nodes: affinity.map_or(Vec::new(), |affinity| affinity.preferred.clone()),
+            host_ports: all().flat_map(host_ports).collect(),
+            images: all()
+                .map(|container| image_name(&container.image))
                 .collect(),
-            images: spec
-                .init_containers
-                .iter()
-                .chain(&spec.containers)
-                .map(|c| image_name(&c.image))
-                .collect(),
-            scheduler_name: spec.scheduler_name,
+            scheduler_name: spec.scheduler_name.clone(),
             priority: spec.priority,
             never_preempts: spec.preemption_policy.as_ref() == "Never",
             scheduling_gates: spec
                 .scheduling_gates
-                .into_iter()
-                .map(|gate| gate.name)
+                .iter()
+                .map(|gate| gate.name.clone())
                 .collect(),
-            tolerations: spec.tolerations,
+            tolerations: spec.tolerations.clone(),
         }
     }
 }
 
-fn node_selector_term(labels: BTreeMap<Arc<str>, Arc<str>>) -> Option<Term> {
-    let require = |(key, value)| Requirement {
-        key,
+fn node_selector_term(labels: &Labels) -> Option<Term> {
+    let require = |(key, value): (&Arc<str>, &Arc<str>)| Requirement {
+        key: key.clone(),
         operator: Operator::In,
-        values: vec![value],
+        values: vec![value.clone()],
     };
-    let match_expressions: Vec<_> = labels.into_iter().map(require).collect();
+    let match_expressions: Vec<_> = labels.iter().map(require).collect();
     (!match_expressions.is_empty()).then(|| Term {
         match_expressions,
         match_fields: Vec::new(),
@@ -313,12 +301,11 @@ fn image_name(image: &Arc<str>) -> Arc<str> {
     }
 }
 
-/// The fields of a Pod object that the view is made from.
+/// The fields of a Pod object, beyond its header, that the view is made from.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 #[allow(missing_docs, reason = "the fields are those of the API")]
 pub struct PodObject {
-    pub metadata: Meta,
     pub spec: PodObjectSpec,
     pub status: PodObjectStatus,
 }
@@ -412,7 +399,10 @@ mod tests {
     use super::*;
 
     fn pod(json: &str) -> Pod {
-        Pod::new(serde_json::from_str(json).unwrap(), &mut Pool::default())
+        Pod::new(
+            &Object::decode(json.as_bytes()).unwrap(),
+            &mut Pool::default(),
+        )
     }
 
     #[test]
@@ -448,11 +438,9 @@ mod tests {
     fn equal_templates_are_one() {
         let mut pool = Pool::default();
         let json = r#"{"metadata":{"name":"a"},"spec":{"containers":[{"image":"x"}]}}"#;
-        let a = Pod::new(serde_json::from_str(json).unwrap(), &mut pool);
-        let b = Pod::new(
-            serde_json::from_str(&json.replace("\"a\"", "\"b\"")).unwrap(),
-            &mut pool,
-        );
+        let a = Pod::new(&Object::decode(json.as_bytes()).unwrap(), &mut pool);
+        let json = json.replace("\"a\"", "\"b\"");
+        let b = Pod::new(&Object::decode(json.as_bytes()).unwrap(), &mut pool);
         assert!(Arc::ptr_eq(&a.spec, &b.spec));
     }
 }
