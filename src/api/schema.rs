@@ -137,6 +137,8 @@ pub struct MergeKey {
 pub struct Schema {
     types: Vec<Type>,
     fields: Vec<Field>,
+    /// The [`prefix`] of each field's name: what a search looks at first, packed for the cache.
+    prefixes: Vec<u64>,
     /// Definitions by name, sorted.
     names: Vec<(Box<str>, TypeId)>,
     kinds: Vec<TypeId>,
@@ -191,14 +193,20 @@ impl Schema {
         &self.fields[start as usize..end as usize]
     }
 
+    // ANCHOR: field
     /// The field of this name of a struct.
     pub fn field(&self, id: TypeId, name: &str) -> Option<&Field> {
-        let fields = self.fields(id);
-        let at = fields
-            .binary_search_by(|field| field.name.as_ref().cmp(name))
-            .ok()?;
-        fields.get(at)
+        let (start, end) = self.get(id).fields;
+        let (start, end) = (start as usize, end as usize);
+        let wanted = prefix(name);
+        let prefixes = &self.prefixes[start..end];
+        let first = start + prefixes.partition_point(|prefix| *prefix < wanted);
+        let mut fields = self.fields[first..end].iter();
+        fields
+            .find(|field| &*field.name >= name)
+            .filter(|field| &*field.name == name)
     }
+    // ANCHOR_END: field
 
     /// What a list or a map holds.
     pub fn element(&self, id: TypeId) -> Option<TypeId> {
@@ -242,6 +250,15 @@ impl Schema {
     pub fn struct_name(&self, id: TypeId) -> &str {
         self.get(id).name.rsplit('.').next().unwrap_or_default()
     }
+}
+
+/// The first eight bytes of a name as a number that sorts as the name does.
+fn prefix(name: &str) -> u64 {
+    let mut bytes = [0; 8];
+    for (to, from) in bytes.iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    u64::from_be_bytes(bytes)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use super::facts::{Facts, short};
-use super::{Field, Merge, Schema, Shape, Type, TypeId};
+use super::{Field, Merge, Schema, Shape, Type, TypeId, prefix};
 use crate::kinds::{KINDS, VIRTUALS};
 
 /// Reads every definition that a kind reaches.
@@ -36,6 +36,11 @@ pub(super) fn builtin() -> Schema {
     let virtuals = virtuals.collect();
     Schema {
         types: build.types,
+        prefixes: build
+            .fields
+            .iter()
+            .map(|field| prefix(&field.name))
+            .collect(),
         fields: build.fields,
         names: build
             .names

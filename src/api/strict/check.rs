@@ -122,9 +122,9 @@ impl Walk<'_> {
                 }
             }
             (Shape::Bytes, Value::String(text)) => canonical_base64(text),
-            (Shape::Time, Value::String(text)) => canonical_time(text, Time::to_rfc3339),
+            (Shape::Time, Value::String(text)) => canonical_time(text, 20, Time::to_rfc3339),
             (Shape::MicroTime, Value::String(text)) => {
-                canonical_time(text, Time::to_rfc3339_micros)
+                canonical_time(text, 27, Time::to_rfc3339_micros)
             }
             (Shape::Quantity, _) => canonical_quantity(value),
             _ => Err(self.wrong(kind_of(value), ty, at)),
@@ -263,14 +263,22 @@ fn canonical_base64(text: &mut String) -> Result<(), Error> {
     )))
 }
 
-fn canonical_time(text: &mut String, write: fn(Time) -> String) -> Result<(), Error> {
+/// Rewrites a time, unless it has its canonical form already.
+fn canonical_time(
+    text: &mut String,
+    canonical_length: usize,
+    write: fn(Time) -> String,
+) -> Result<(), Error> {
     let Some(time) = Time::parse(text) else {
         let layout = "2006-01-02T15:04:05Z07:00";
         return Err(Error::Type(format!(
             "parsing time {text:?} as {layout:?}: cannot parse {text:?} as \"2006\""
         )));
     };
-    *text = write(time);
+    let is_canonical = text.len() == canonical_length && text.ends_with('Z') && text.contains('T');
+    if !is_canonical {
+        *text = write(time);
+    }
     Ok(())
 }
 
