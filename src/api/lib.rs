@@ -8,7 +8,9 @@
 //!
 //! Book: `book/src/ground/objects.md`.
 
+pub mod apply;
 pub mod discovery;
+pub mod fields;
 pub mod http;
 pub mod kinds;
 pub mod meta;
