@@ -32,6 +32,8 @@ pub(crate) struct Desk<'a> {
 
 /// A controller's loop without its types.
 pub(crate) trait Loop {
+    /// The controller's name.
+    fn name(&self) -> &'static str;
     /// Turns news into keys.
     fn observe(&mut self, news: &News, world: &Informers, now: Time);
     /// The caches are filled: adds the keys that need no news.
@@ -193,6 +195,10 @@ fn tell(cx: &mut Context<'_>, desk: &mut Desk<'_>) {
 }
 
 impl<C: Controller> Loop for ControlLoop<C> {
+    fn name(&self) -> &'static str {
+        self.controller.name()
+    }
+
     fn observe(&mut self, news: &News, world: &Informers, now: Time) {
         self.controller.observe(news, world, now, &mut self.queue);
     }

@@ -8,11 +8,31 @@ use wavetank_informer::Guards;
 
 use crate::control_loop::{ControlLoop, Loop};
 use crate::controller::Controller;
+use crate::garbage_collector::GarbageCollector;
+use crate::manager::Config;
+use crate::namespace::NamespaceController;
+use crate::pod_gc::PodGc;
 use crate::replicaset::ReplicaSetController;
+use crate::root_ca::RootCaPublisher;
+use crate::service_account::ServiceAccountController;
+use crate::taint_eviction::TaintEviction;
 
-/// One loop per controller, in the order in which they get each input.
-pub(crate) fn all(guards: Guards) -> Vec<Box<dyn Loop>> {
-    vec![looped(ReplicaSetController, guards)]
+/// One loop per controller that is to run, in the order in which they get each input.
+pub(crate) fn all(config: &Config) -> Vec<Box<dyn Loop>> {
+    let guards = config.guards;
+    let root_ca = config.root_ca.clone();
+    let mut loops = vec![
+        looped(ReplicaSetController, guards),
+        looped(NamespaceController, guards),
+        looped(ServiceAccountController, guards),
+        looped(RootCaPublisher { root_ca }, guards),
+        looped(GarbageCollector, guards),
+        looped(PodGc::default(), guards),
+        looped(TaintEviction::default(), guards),
+    ];
+    let only = config.only;
+    loops.retain(|each| only.is_none_or(|names| names.contains(&each.name())));
+    loops
 }
 
 fn looped<C: Controller + 'static>(controller: C, guards: Guards) -> Box<dyn Loop> {

@@ -50,6 +50,8 @@ impl Tank {
             seed: 1,
             leader_elect: false,
             guards,
+            root_ca: "".into(),
+            only: Some(&["replicaset-controller", "deployment-controller"]),
         };
         let mut tank = Tank {
             server: Server::default(),

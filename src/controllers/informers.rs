@@ -105,6 +105,16 @@ macro_rules! informers {
                 }
             }
 
+            /// The objects that name this uid among their owners.
+            pub fn dependents(&self, uid: &Uid) -> Vec<(KindId, Key)> {
+                let mut found = Vec::new();
+                $(
+                    let owned = self.$field.cache().owned_by(uid);
+                    found.extend(owned.map(|object| (KindId::$kind, object.key())));
+                )*
+                found
+            }
+
             /// The kinds that have a cache.
             pub const KINDS: &[KindId] = &[$(KindId::$kind,)*];
         }

@@ -14,13 +14,19 @@
 mod control_loop;
 pub mod controller;
 pub mod controllers;
+pub mod garbage_collector;
 #[cfg(test)]
 mod harness;
 pub mod informers;
 mod manager;
+pub mod namespace;
 pub mod ownership;
+pub mod pod_gc;
 pub mod pods;
 pub mod replicaset;
+pub mod root_ca;
+pub mod service_account;
+pub mod taint_eviction;
 pub mod views;
 
 pub use controller::{Answers, Context, Controller, Step};

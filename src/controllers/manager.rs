@@ -34,6 +34,10 @@ pub struct Config {
     pub leader_elect: bool,
     /// The guards that are kept.
     pub guards: Guards,
+    /// The controllers to run, by name; all when `None` (upstream's `--controllers`).
+    pub only: Option<&'static [&'static str]>,
+    /// The cluster's CA, PEM: published into every namespace.
+    pub root_ca: Arc<str>,
 }
 
 /// What exists only while the process acts.
@@ -121,7 +125,7 @@ impl Manager {
         world.handle(&Input::Start, now, &mut self.ids, out);
         self.acting = Some(Acting {
             world,
-            loops: controllers::all(guards),
+            loops: controllers::all(&self.config),
             recorder: Recorder::new(&self.client, ""),
             started: false,
         });

@@ -219,6 +219,11 @@ impl Client {
         self.put(kind, key, "status", object)
     }
 
+    /// PUT of a namespace with other finalizers (`namespaces/finalize`).
+    pub fn finalize(&self, key: &Key, namespace: &Value) -> Write {
+        self.put(KindId::Namespace, key, "finalize", namespace)
+    }
+
     /// PATCH of an object; `subresource` may be empty. Say `metadata.uid` (and, to exclude other
     /// writers, `metadata.resourceVersion`) in the patch: the server refuses when they differ.
     pub fn patch(
