@@ -15,12 +15,14 @@
 mod cache;
 mod config;
 pub mod field;
+pub mod kinds;
 mod object;
 mod present;
 mod registry;
 mod ring;
 mod server;
 mod step;
+pub mod strategies;
 pub mod strategy;
 
 pub use config::{Cidr, Config, StaticToken, TokenSigner};

@@ -1,0 +1,103 @@
+//! Small hands for changing JSON in place: defaulting and preparing write with these.
+//!
+//! Used by every kind's file. Upstream needs none of it because Go's structs have zero values; here
+//! a missing field, `null` and the empty text are the same, and these functions say so once.
+//!
+//! 1. None of them panics or changes the type of a value that is there.
+//!
+//! Book: `book/src/control-plane/kinds.md`.
+
+use serde_json::{Map, Value};
+
+/// Sets `key` when it is absent or `null`.
+pub(crate) fn default_to(object: &mut Value, key: &str, value: impl Into<Value>) {
+    if let Some(map) = object.as_object_mut()
+        && map.get(key).is_none_or(Value::is_null)
+    {
+        map.insert(key.into(), value.into());
+    }
+}
+
+/// Sets `key` when it is absent, `null` or the empty text.
+pub(crate) fn default_text(object: &mut Value, key: &str, text: &str) {
+    if object.get(key).and_then(Value::as_str) == Some("") {
+        remove(object, key);
+    }
+    default_to(object, key, text);
+}
+
+/// Sets `key` when it is absent, `null` or 0.
+pub(crate) fn default_number(object: &mut Value, key: &str, number: i64) {
+    if object.get(key).and_then(Value::as_i64) == Some(0) {
+        remove(object, key);
+    }
+    default_to(object, key, number);
+}
+
+/// Sets `key`, whatever it was. Nothing happens when `object` is not an object.
+pub(crate) fn set(object: &mut Value, key: &str, value: impl Into<Value>) {
+    if let Some(map) = object.as_object_mut() {
+        map.insert(key.into(), value.into());
+    }
+}
+
+/// Removes `key` and answers what it held.
+pub(crate) fn remove(object: &mut Value, key: &str) -> Option<Value> {
+    object.as_object_mut()?.remove(key)
+}
+
+/// Sets `key` to a copy of what `from` has there, or removes it when `from` has nothing.
+pub(crate) fn copy(object: &mut Value, key: &str, from: &Value) {
+    match from.get(key) {
+        Some(value) => set(object, key, value.clone()),
+        None => drop(remove(object, key)),
+    }
+}
+
+/// The object under `key`, made when absent or `null`; `None` when something else is there.
+pub(crate) fn object<'a>(parent: &'a mut Value, key: &str) -> Option<&'a mut Value> {
+    default_to(parent, key, Map::new());
+    parent.get_mut(key).filter(|value| value.is_object())
+}
+
+/// The items of the list under `key`; none when there is no list.
+pub(crate) fn items<'a>(
+    parent: &'a mut Value,
+    key: &str,
+) -> impl Iterator<Item = &'a mut Value> + use<'a> {
+    parent
+        .get_mut(key)
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+}
+
+/// The text at the end of a path of keys; empty when there is none.
+pub(crate) fn text<'a>(value: &'a Value, path: &[&str]) -> &'a str {
+    at(value, path).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The whole number at the end of a path of keys; 0 when there is none.
+pub(crate) fn number(value: &Value, path: &[&str]) -> i64 {
+    at(value, path).and_then(Value::as_i64).unwrap_or_default()
+}
+
+/// The truth value at the end of a path of keys; false when there is none.
+pub(crate) fn flag(value: &Value, path: &[&str]) -> bool {
+    at(value, path).and_then(Value::as_bool).unwrap_or_default()
+}
+
+/// The list at the end of a path of keys; empty when there is none.
+pub(crate) fn list<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
+    at(value, path)
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+}
+
+/// The value at the end of a path of keys; `null` counts as absent.
+pub(crate) fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
+    path.iter()
+        .try_fold(value, |value, key| value.get(key))
+        .filter(|value| !value.is_null())
+}

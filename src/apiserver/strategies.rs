@@ -1,0 +1,41 @@
+//! The table of all kinds' strategies: the one place that knows which row is whose.
+//!
+//! The pipeline asks it by [`KindId`]; the rows are in `kinds/`.
+//!
+//! 1. Every kind has a row: the `match` has no catch-all.
+//!
+//! Book: `book/src/control-plane/kinds.md`.
+
+use serde_json::Value;
+use wavetank_api::kinds::KindId;
+
+use crate::field::Errors;
+use crate::kinds;
+use crate::strategy::Strategy;
+
+/// How a kind differs from the others. `events.k8s.io/v1` events have rules and field names of
+/// their own, but all functions see the stored spelling (`v1`).
+pub fn of(kind: KindId) -> &'static Strategy {
+    match kind {
+        KindId::ConfigMap => &kinds::config_map::STRATEGY,
+        KindId::Deployment => &kinds::deployment::STRATEGY,
+        KindId::EndpointSlice => &kinds::endpoint_slice::STRATEGY,
+        KindId::Endpoints => &kinds::endpoints::STRATEGY,
+        KindId::Event => &kinds::event::STRATEGY,
+        KindId::EventsEvent => &kinds::event::NEWER,
+        KindId::Lease => &kinds::lease::STRATEGY,
+        KindId::Namespace => &kinds::namespace::STRATEGY,
+        KindId::Node => &kinds::node::STRATEGY,
+        KindId::Pod => &kinds::pod::STRATEGY,
+        KindId::PriorityClass => &kinds::priority_class::STRATEGY,
+        KindId::ReplicaSet => &kinds::replica_set::STRATEGY,
+        KindId::Secret => &kinds::secret::STRATEGY,
+        KindId::Service => &kinds::service::STRATEGY,
+        KindId::ServiceAccount => &kinds::service_account::STRATEGY,
+    }
+}
+
+/// Rules for `/ephemeralcontainers`, which are not those of an update of the pod.
+pub fn validate_ephemeral_containers(new: &Value, old: &Value) -> Errors {
+    kinds::pod::validate_ephemeral(new, old)
+}
