@@ -143,7 +143,6 @@ fn aggregated_group(group: &'static str) -> Value {
     json!({ "metadata": metadata, "versions": versions })
 }
 
-// ANCHOR: aggregated
 fn aggregated_resource(kind: &Kind) -> Value {
     let (group, version) = (kind.group, kind.version);
     let mut resource = json!({
@@ -163,7 +162,6 @@ fn aggregated_resource(kind: &Kind) -> Value {
     add(&mut resource, "subresources", below.into());
     resource
 }
-// ANCHOR_END: aggregated
 
 fn aggregated_below(kind: &Kind, below: &Subresource) -> Value {
     let (group, version, name) = spoken(kind, below);

@@ -89,7 +89,8 @@ struct Envelope<'a> {
 }
 
 // ANCHOR: decode
-/// Decodes a body into the value its JSON form would be, `apiVersion` and `kind` included.
+/// Decodes a body into the value its JSON form would be, `apiVersion` and `kind`
+/// included.
 pub fn decode(bytes: &[u8]) -> Result<Value, Error> {
     let envelope = envelope(bytes.strip_prefix(&MAGIC).ok_or(Error::NotProtobuf)?)?;
     let schema = Schema::builtin();

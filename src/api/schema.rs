@@ -26,7 +26,6 @@ pub(crate) use facts::short;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TypeId(u32);
 
-// ANCHOR: shape
 /// What a value of a type looks like in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shape {
@@ -59,7 +58,6 @@ pub enum Shape {
     /// Named fields: [`Schema::fields`].
     Struct,
 }
-// ANCHOR_END: shape
 
 /// A type: its shape, and for definitions their name and description.
 #[derive(Debug)]
@@ -111,7 +109,8 @@ pub enum Merge {
 }
 
 /// How a strategic merge patch treats a field (`x-kubernetes-patch-strategy`,
-/// `x-kubernetes-patch-merge-key`). The default is to replace lists and to merge structs and maps.
+/// `x-kubernetes-patch-merge-key`). The default: lists are replaced, structs and
+/// maps merged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Patch {
     /// Merge the list instead of replacing it.
@@ -193,7 +192,6 @@ impl Schema {
         &self.fields[start as usize..end as usize]
     }
 
-    // ANCHOR: field
     /// The field of this name of a struct.
     pub fn field(&self, id: TypeId, name: &str) -> Option<&Field> {
         let (start, end) = self.get(id).fields;
@@ -206,7 +204,6 @@ impl Schema {
             .find(|field| &*field.name >= name)
             .filter(|field| &*field.name == name)
     }
-    // ANCHOR_END: field
 
     /// What a list or a map holds.
     pub fn element(&self, id: TypeId) -> Option<TypeId> {

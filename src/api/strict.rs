@@ -110,7 +110,6 @@ pub fn decode_virtual(bytes: &[u8], encoding: Encoding, kind: VirtualId) -> Resu
     decode_as(bytes, encoding, Schema::builtin().virtual_kind(kind))
 }
 
-// ANCHOR: decode
 /// Decodes a body of a type: parse, then compare with the schema.
 pub fn decode_as(bytes: &[u8], encoding: Encoding, ty: TypeId) -> Result<Decoded, Error> {
     let (mut value, mut complaints) = parse(bytes, encoding)?;
@@ -118,7 +117,6 @@ pub fn decode_as(bytes: &[u8], encoding: Encoding, ty: TypeId) -> Result<Decoded
     complaints.truncate(COMPLAINTS_MAX);
     Ok(Decoded { value, complaints })
 }
-// ANCHOR_END: decode
 
 /// Reads a body without a type; the complaints are of duplicate keys, of which the last wins.
 pub fn parse(bytes: &[u8], encoding: Encoding) -> Result<(Value, Vec<String>), Error> {

@@ -12,7 +12,6 @@ use serde_json::{Map, Value};
 
 use super::KindId;
 
-// ANCHOR: spellings
 /// (`v1`, `events.k8s.io/v1`) names of the fields that differ.
 const SPELLINGS: [(&str, &str); 7] = [
     ("involvedObject", "regarding"),
@@ -23,7 +22,6 @@ const SPELLINGS: [(&str, &str); 7] = [
     ("lastTimestamp", "deprecatedLastTimestamp"),
     ("count", "deprecatedCount"),
 ];
-// ANCHOR_END: spellings
 
 /// Rewrites an Event in place into the spelling of `to`; an object of another kind, or one that
 /// is already so spelled, is left alone.

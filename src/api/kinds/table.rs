@@ -76,7 +76,6 @@ const APPS: Kind = Kind {
     ..CORE
 };
 
-// ANCHOR: kinds
 /// Every stored kind, in the order of discovery; indexed by [`KindId`].
 pub static KINDS: [Kind; 15] = [
     Kind {
@@ -89,7 +88,6 @@ pub static KINDS: [Kind; 15] = [
         schema: "io.k8s.api.core.v1.ConfigMap",
         ..CORE
     },
-    // ANCHOR_END: kinds
     Kind {
         id: KindId::Endpoints,
         kind: "Endpoints",
@@ -135,6 +133,7 @@ pub static KINDS: [Kind; 15] = [
         schema: "io.k8s.api.core.v1.Node",
         ..CORE
     },
+    // ANCHOR: pod
     Kind {
         id: KindId::Pod,
         kind: "Pod",
@@ -155,6 +154,7 @@ pub static KINDS: [Kind; 15] = [
         schema: "io.k8s.api.core.v1.Pod",
         ..CORE
     },
+    // ANCHOR_END: pod
     Kind {
         id: KindId::Secret,
         kind: "Secret",

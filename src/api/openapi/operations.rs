@@ -175,7 +175,6 @@ fn delete_operation(kind: &Kind, action: &str) -> Value {
     Value::Object(operation)
 }
 
-// ANCHOR: write
 /// GET, POST, PUT or PATCH of an object or of what hangs below it.
 fn write_operation(kind: &Kind, below: Option<&Subresource>, method: &'static str) -> Value {
     let verb = match method {
@@ -205,7 +204,6 @@ fn write_operation(kind: &Kind, below: Option<&Subresource>, method: &'static st
     }
     Value::Object(operation)
 }
-// ANCHOR_END: write
 
 /// Schema and kind of what goes over a path.
 fn speaks(kind: &Kind, below: Option<&Subresource>) -> (Value, Value) {

@@ -145,16 +145,18 @@ impl Render {
 /// The merge facts of a field, as kubectl and client-side apply read them.
 fn extend_property(field: &Field, shape: Shape, rendered: &mut Map<String, Value>) {
     let is_list = matches!(shape, Shape::List(_));
-    let mut extend = |name: &str, value: Value| rendered.insert(name.to_string(), value);
+    let mut extend = |name: &str, value: Value| {
+        rendered.insert(format!("x-kubernetes-{name}"), value);
+    };
     match &field.merge {
         Merge::Granular => {}
-        Merge::Atomic if is_list => drop(extend("x-kubernetes-list-type", "atomic".into())),
-        Merge::Atomic => drop(extend("x-kubernetes-map-type", "atomic".into())),
-        Merge::Set => drop(extend("x-kubernetes-list-type", "set".into())),
+        Merge::Atomic if is_list => extend("list-type", "atomic".into()),
+        Merge::Atomic => extend("map-type", "atomic".into()),
+        Merge::Set => extend("list-type", "set".into()),
         Merge::Keyed(keys) => {
             let keys: Vec<_> = keys.iter().map(|key| key.name).collect();
-            extend("x-kubernetes-list-type", "map".into());
-            extend("x-kubernetes-list-map-keys", keys.into());
+            extend("list-type", "map".into());
+            extend("list-map-keys", keys.into());
         }
     }
     let strategy = match (field.patch.merge, field.patch.retain_keys) {
@@ -163,9 +165,9 @@ fn extend_property(field: &Field, shape: Shape, rendered: &mut Map<String, Value
         (false, true) => "retainKeys",
         (false, false) => return,
     };
-    extend("x-kubernetes-patch-strategy", strategy.into());
+    extend("patch-strategy", strategy.into());
     if let Some(key) = field.patch.key {
-        extend("x-kubernetes-patch-merge-key", key.into());
+        extend("patch-merge-key", key.into());
     }
 }
 // ANCHOR_END: extensions

@@ -47,7 +47,6 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    // ANCHOR: tag
     /// The next field's number and bytes; `None` at the end.
     pub(super) fn tag(&mut self) -> Result<Option<(u64, Wire<'a>)>, Error> {
         if self.is_empty() {
@@ -68,7 +67,6 @@ impl<'a> Reader<'a> {
         };
         Ok(Some((number, value)))
     }
-    // ANCHOR_END: tag
 
     /// A number of seven bits a byte, lowest first; at most ten bytes.
     pub(super) fn varint(&mut self) -> Result<u64, Error> {

@@ -17,8 +17,8 @@ use crate::schema::{Schema, Shape, TypeId};
 use crate::strict::{self, Encoding};
 
 // ANCHOR: message
-/// Decodes a message into `object`. Numbers without a field are passed over, as Go does: they come
-/// from a newer client.
+/// Decodes a message into `object`. Numbers without a field are passed over, as Go
+/// does: they come from a newer client.
 pub(super) fn message(
     bytes: &[u8],
     message: &Message,
@@ -34,7 +34,9 @@ pub(super) fn message(
             }) => {
                 field(object, name, *ty, *keep_zero, wire)?;
             }
-            Some(Target::Inline(inline)) => self::message(run(wire, "inline")?, inline, object)?,
+            Some(Target::Inline(inline)) => {
+                self::message(run(wire, "inline")?, inline, object)?;
+            }
             None => {}
         }
     }

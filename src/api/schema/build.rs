@@ -52,7 +52,6 @@ pub(super) fn builtin() -> Schema {
     }
 }
 
-// ANCHOR: definitions
 /// The JSON schemas of all kinds and what they reach, by upstream's canonical names.
 fn definitions() -> Map<String, Value> {
     use k8s_openapi::api::{apps, authentication, autoscaling, coordination, core};
@@ -88,7 +87,6 @@ fn definitions() -> Map<String, Value> {
     ];
     take(generator)
 }
-// ANCHOR_END: definitions
 
 fn take(mut generator: SchemaGenerator) -> Map<String, Value> {
     generator.take_definitions(true)

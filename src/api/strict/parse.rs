@@ -154,7 +154,6 @@ impl<'de> Visitor<'de> for Seed<'_> {
         Ok(Value::Array(list))
     }
 
-    // ANCHOR: duplicates
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
@@ -176,7 +175,6 @@ impl<'de> Visitor<'de> for Seed<'_> {
         }
         Ok(Value::Object(map))
     }
-    // ANCHOR_END: duplicates
 }
 
 fn complain(duplicates: &mut Vec<String>, at: String) {
