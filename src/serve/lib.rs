@@ -1,1 +1,38 @@
-//! Placeholder.
+//! The real-time shell: sockets, TLS, files, threads and the wall clock around the pure cores.
+//!
+//! In Kubernetes these are the ends of kube-apiserver (`k8s.io/apiserver/pkg/server`) and of etcd
+//! (its write-ahead log). The one idea: one thread owns the cores and never waits; a log thread
+//! waits for the disk, connections wait for clients, and channels join them.
+//!
+//! The way in: [`FileLog::open`], [`Core::start`] on it, [`listen`] for clients over TLS, and
+//! [`drive`] for components in the same process.
+//!
+//! Left out: SPDY (kubectl before 1.30 for exec, all of them for port-forward), an etcd behind the
+//! store's interface, reloading certificates.
+//!
+//! Book: `book/src/control-plane/serving.md`.
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "the shell is where clocks, threads and sockets live"
+)]
+
+mod clock;
+mod committer;
+mod door;
+mod engine;
+mod error;
+mod event;
+mod file_log;
+mod housekeeping;
+mod kubeconfig;
+mod pki;
+mod token;
+
+pub use clock::{Clock, wall_time};
+pub use door::{Core, Frames, Reply, Stopped};
+pub use error::ServeError;
+pub use file_log::{FileLog, SnapshotWriter};
+pub use kubeconfig::Kubeconfig;
+pub use pki::{Identity, Pki};
+pub use token::{Es256, kept_token, random_token};
