@@ -220,8 +220,8 @@ impl Cache {
             snapshot.order = self.zones.order();
             snapshot.by_name.clone_from(&self.ids);
             for (seen, known) in snapshot.infos.iter_mut().zip(&self.infos) {
-                if known.is_none() {
-                    *seen = None;
+                if seen.is_none() != known.is_none() {
+                    seen.clone_from(known);
                 }
             }
             snapshot.layout = self.zones.version();

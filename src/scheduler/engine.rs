@@ -13,6 +13,7 @@
 //!
 //! Book: `book/src/scheduler/binding.md`.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -97,9 +98,13 @@ pub(crate) struct Attempt {
     pub(crate) profile: usize,
     pub(crate) node: Arc<str>,
     pub(crate) state: CycleState,
-    /// What was sent, to be sent again when nothing was heard.
-    pub(crate) binding: Option<Binding>,
+    /// What was sent and when first, to be sent again when nothing was heard.
+    pub(crate) binding: Option<(Binding, Time)>,
 }
+
+/// How long a request may live in an API server (`--request-timeout`): what has not happened by then
+/// never will.
+pub const REQUEST_LIFETIME: Duration = Duration::from_secs(60);
 
 /// The scheduler's whole state.
 pub struct Engine {
@@ -162,6 +167,11 @@ impl Engine {
         self.binding.len()
     }
 
+    /// Whether a binding of this pod was sent and is not yet settled.
+    pub fn is_binding(&self, uid: &Uid) -> bool {
+        self.binding.contains_key(uid)
+    }
+
     /// When `cycle` should be called next if nothing happens before.
     pub fn next_wake(&self) -> Option<Time> {
         let deadlines = self.held.values().map(|(_, deadline)| *deadline);
@@ -209,18 +219,19 @@ impl Engine {
     /// Takes in what a live read has shown of a pod whose binding had no answer.
     ///
     /// Not bound yet does not mean never: the lost request may still be on its way. Binding the same
-    /// pod to the same node once more is right in every case; forgetting is not.
+    /// pod to the same node once more is right in every case; forgetting is not. When the node has
+    /// gone meanwhile, read again later: `is_binding` says whether to.
     pub fn live_read(&mut self, uid: &Uid, shown: LiveRead, now: Time) -> Option<Step> {
         let attempt = self.binding.get(uid)?;
+        let (binding, sent) = attempt.binding.clone()?;
         match shown {
             LiveRead::On(node) if node == attempt.node => self.settle(uid),
             LiveRead::Gone | LiveRead::On(_) => self.withdraw(uid, now),
             LiveRead::Unbound if self.cache.has_node(&attempt.node) => {
-                return attempt.binding.clone().map(Step::Bind);
+                return Some(Step::Bind(binding));
             }
-            LiveRead::Unbound => {
-                return self.give_up(uid, "the node has gone".into(), now);
-            }
+            LiveRead::Unbound if now.since(sent) < REQUEST_LIFETIME => {}
+            LiveRead::Unbound => return self.give_up(uid, "the node has gone".into(), now),
         }
         None
     }
@@ -384,3 +395,6 @@ pub(crate) fn diagnosis_of(status: &Status) -> Diagnosis {
     diagnosis.note(status);
     diagnosis
 }
+
+#[cfg(test)]
+mod tests;

@@ -408,3 +408,6 @@ impl Queue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,15 @@ pub struct Resources {
 }
 
 impl Resources {
+    /// CPU and memory, nothing else.
+    pub fn of(cpu: MilliCpu, memory: Bytes) -> Self {
+        Resources {
+            cpu,
+            memory,
+            ..Resources::default()
+        }
+    }
+
     /// Reads a `ResourceList`; quantities are rounded up as upstream's `MilliValue` and `Value` do.
     /// A quantity that cannot be read counts as zero: the API server admits none.
     pub fn parse(list: &BTreeMap<Arc<str>, Quantity>) -> Self {

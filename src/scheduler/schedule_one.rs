@@ -360,7 +360,7 @@ impl Engine {
         } = &mut attempt;
         match profile.bind(state, pod, node) {
             Ok(binding) => {
-                attempt.binding = Some(binding.clone());
+                attempt.binding = Some((binding.clone(), now));
                 self.binding.insert(uid, attempt);
                 Some(Step::Bind(binding))
             }

@@ -229,7 +229,11 @@ impl Scheduler {
         if shown == LiveRead::On(binding.node.clone()) {
             self.tell_scheduled(&binding, now);
         }
-        self.engine.live_read(&binding.uid, shown, now)
+        let step = self.engine.live_read(&binding.uid, shown, now);
+        if step.is_none() && self.engine.is_binding(&binding.uid) {
+            return self.no_answer(binding, now);
+        }
+        step
     }
 
     fn failed(&mut self, call: CallId, now: Time) -> Option<Step> {
