@@ -8,9 +8,12 @@ use wavetank_informer::Guards;
 
 use crate::control_loop::{ControlLoop, Loop};
 use crate::controller::Controller;
+use crate::endpoint_slice::EndpointSliceController;
+use crate::endpoints::EndpointsController;
 use crate::garbage_collector::GarbageCollector;
 use crate::manager::Config;
 use crate::namespace::NamespaceController;
+use crate::node_lifecycle::NodeLifecycle;
 use crate::pod_gc::PodGc;
 use crate::replicaset::ReplicaSetController;
 use crate::root_ca::RootCaPublisher;
@@ -23,10 +26,13 @@ pub(crate) fn all(config: &Config) -> Vec<Box<dyn Loop>> {
     let root_ca = config.root_ca.clone();
     let mut loops = vec![
         looped(ReplicaSetController, guards),
+        looped(EndpointSliceController, guards),
+        looped(EndpointsController, guards),
         looped(NamespaceController, guards),
         looped(ServiceAccountController, guards),
         looped(RootCaPublisher { root_ca }, guards),
         looped(GarbageCollector, guards),
+        looped(NodeLifecycle::default(), guards),
         looped(PodGc::default(), guards),
         looped(TaintEviction::default(), guards),
     ];

@@ -14,18 +14,23 @@
 mod control_loop;
 pub mod controller;
 pub mod controllers;
+pub mod endpoint_slice;
+pub mod endpoints;
 pub mod garbage_collector;
 #[cfg(test)]
 mod harness;
 pub mod informers;
 mod manager;
 pub mod namespace;
+pub mod node_health;
+pub mod node_lifecycle;
 pub mod ownership;
 pub mod pod_gc;
 pub mod pods;
 pub mod replicaset;
 pub mod root_ca;
 pub mod service_account;
+pub mod service_endpoints;
 pub mod taint_eviction;
 pub mod views;
 
