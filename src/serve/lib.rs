@@ -17,22 +17,33 @@
     reason = "the shell is where clocks, threads and sockets live"
 )]
 
+mod body;
 mod clock;
 mod committer;
 mod door;
+mod driver;
 mod engine;
 mod error;
 mod event;
 mod file_log;
 mod housekeeping;
+mod http;
 mod kubeconfig;
+mod listener;
+mod node_streams;
 mod pki;
 mod token;
+mod websocket;
 
 pub use clock::{Clock, wall_time};
 pub use door::{Core, Frames, Reply, Stopped};
+pub use driver::{Driver, Effects, Outcomes, drive};
 pub use error::ServeError;
 pub use file_log::{FileLog, SnapshotWriter};
 pub use kubeconfig::Kubeconfig;
+pub use listener::{Listener, listen};
+pub use node_streams::{
+    MESSAGES_QUEUED, NodeStream, NodeStreams, Process, ProcessInput, ProcessOutput,
+};
 pub use pki::{Identity, Pki};
 pub use token::{Es256, kept_token, random_token};
