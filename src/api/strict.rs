@@ -12,7 +12,7 @@
 //!
 //! As Go does, a `null` is an absent field, quantities and times become canonical, and the last of
 //! duplicate keys wins. Left out: Go's matching of field names without regard to case (upstream
-//! switched it off).
+//! switched it off), and aliases in YAML.
 //!
 //! Book: `book/src/ground/wire.md`.
 
@@ -64,7 +64,7 @@ pub enum Encoding {
 /// Why a body cannot be used at all; the messages are upstream's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It is not JSON or YAML.
+    /// It is neither JSON nor YAML.
     #[error("couldn't get version/kind; json parse error: {0}")]
     Syntax(String),
     /// It is JSON or YAML, but not of the kind's type.

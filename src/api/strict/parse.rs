@@ -6,6 +6,7 @@
 
 use core::cell::RefCell;
 use core::fmt;
+use std::collections::BTreeSet;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::map::Entry;
@@ -28,31 +29,51 @@ pub(super) fn json(bytes: &[u8]) -> Result<(Value, Vec<String>), Error> {
 }
 
 pub(super) fn yaml(bytes: &[u8]) -> Result<(Value, Vec<String>), Error> {
+    // A few aliases of aliases make gigabytes of a small body, so a body may have none.
     let options = serde_saphyr::options! {
         legacy_octal_numbers: true,
         duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::PassThrough,
+        budget: serde_saphyr::budget! { max_aliases: 0 },
+        with_snippet: false,
     };
     let document: Document = serde_saphyr::from_slice_with_options(bytes, options)
-        .map_err(|error| Error::Syntax(format!("yaml: {error}")))?;
+        .map_err(|error| Error::Syntax(format!("error converting YAML to JSON: yaml: {error}")))?;
     Ok((document.value, document.duplicates))
 }
 
-/// Go's words for text that is not JSON (`encoding/json/scanner.go`), as near as the position of
-/// the error allows.
+/// What serde_json says, and what Go says after "invalid character 'x' " of the same mistake
+/// (`encoding/json/scanner.go`).
+const MISTAKES: [(&str, &str); 7] = [
+    ("expected `:`", "after object key"),
+    ("expected `,` or `]`", "after array element"),
+    ("expected `,` or `}`", "after object key:value pair"),
+    (
+        "key must be a string",
+        "looking for beginning of object key string",
+    ),
+    ("invalid escape", "in string escape code"),
+    ("control character", "in string literal"),
+    ("trailing characters", "after top-level value"),
+];
+
+/// Go's words for text that is not JSON, as near as the position of the error allows.
 fn syntax(bytes: &[u8], error: &serde_json::Error) -> Error {
     if error.is_eof() {
         return Error::Syntax("unexpected end of JSON input".to_string());
+    }
+    let said = error.to_string();
+    if said.starts_with("recursion limit") {
+        return Error::Syntax("exceeded max depth".to_string());
     }
     let line = bytes
         .split(|b| *b == b'\n')
         .nth(error.line().saturating_sub(1));
     let byte = line.and_then(|line| line.get(error.column().saturating_sub(1)));
+    let mistake = MISTAKES.iter().find(|(ours, _)| said.starts_with(ours));
+    let mistake = mistake.map_or("looking for beginning of value", |(_, gos)| gos);
     Error::Syntax(match byte {
-        Some(byte) => {
-            let what = char::from(*byte).escape_default();
-            format!("invalid character '{what}' looking for beginning of value")
-        }
-        None => error.to_string(),
+        Some(byte) => format!("invalid character '{}' {mistake}", byte.escape_ascii()),
+        None => said,
     })
 }
 
@@ -156,6 +177,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
+        let mut twice = BTreeSet::new();
         while let Some(key) = entries.next_key::<String>()? {
             let at = Path::Key(&self.at, &key);
             let value = entries.next_value_seed(Seed {
@@ -167,8 +189,9 @@ impl<'de> Visitor<'de> for Seed<'_> {
                     entry.insert(value);
                 }
                 Entry::Occupied(mut entry) => {
-                    let at = Path::Key(&self.at, entry.key()).to_string();
-                    complain(&mut self.duplicates.borrow_mut(), at);
+                    if twice.insert(entry.key().clone()) {
+                        complain(self.duplicates, &Path::Key(&self.at, entry.key()));
+                    }
                     entry.insert(value);
                 }
             }
@@ -177,9 +200,10 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 }
 
-fn complain(duplicates: &mut Vec<String>, at: String) {
-    let complaint = format!("duplicate field \"{at}\"");
-    if duplicates.len() < COMPLAINTS_MAX && !duplicates.contains(&complaint) {
-        duplicates.push(complaint);
+/// Renders a path only while there is room: a hostile body repeats a long one many times.
+fn complain(duplicates: &RefCell<Vec<String>>, at: &Path) {
+    let mut duplicates = duplicates.borrow_mut();
+    if duplicates.len() < COMPLAINTS_MAX {
+        duplicates.push(format!("duplicate field \"{at}\""));
     }
 }

@@ -157,25 +157,46 @@ fn scalars_with_a_notation_become_canonical() {
 }
 
 #[test]
-fn what_is_not_json_is_refused() {
+fn what_is_not_json_is_refused_in_gos_words() {
     let error = |bytes: &[u8]| {
         decode(bytes, Encoding::Json, KindId::Pod)
             .unwrap_err()
             .to_string()
     };
-    let prefix = "couldn't get version/kind; json parse error: ";
-    assert_eq!(
-        error(b"{\"kind\":"),
-        format!("{prefix}unexpected end of JSON input")
-    );
-    assert_eq!(
-        error(b"{\"kind\": nope}"),
-        format!("{prefix}invalid character 'o' looking for beginning of value")
-    );
+    for (body, words) in [
+        ("{\"kind\":", "unexpected end of JSON input"),
+        (
+            "{\"kind\": ?}",
+            "invalid character '?' looking for beginning of value",
+        ),
+        ("{\"kind\" 1}", "invalid character '1' after object key"),
+        (
+            "{\"kind\": 1 2}",
+            "invalid character '2' after object key:value pair",
+        ),
+        ("[1 2]", "invalid character '2' after array element"),
+        ("{} x", "invalid character 'x' after top-level value"),
+        (
+            "{1: 2}",
+            "invalid character '1' looking for beginning of object key string",
+        ),
+    ] {
+        let expected = format!("couldn't get version/kind; json parse error: {words}");
+        assert_eq!(error(body.as_bytes()), expected, "{body}");
+    }
+    assert!(error("[".repeat(1000).as_bytes()).ends_with("exceeded max depth"));
     assert_eq!(
         error(b"[]"),
         "json: cannot unmarshal array into Go value of type v1.Pod"
     );
+}
+
+#[test]
+fn hostile_yaml_is_refused_early() {
+    let refused = |text: &str| decode(text.as_bytes(), Encoding::Yaml, KindId::Pod).is_err();
+    assert!(refused("a: &a [x, x]\nb: [*a, *a]\n"));
+    assert!(refused(&"[".repeat(10_000)));
+    assert!(refused(&"- ".repeat(10_000)));
 }
 
 #[test]
