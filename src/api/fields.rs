@@ -1,8 +1,8 @@
 //! Sets of fields, kept as `FieldsV1`: who owns what of an object.
 //!
-//! Each entry of `metadata.managedFields` holds one; [`crate::apply`] computes with them. A set is a
-//! trie whose edges are path elements, and here it *is* the JSON tree of the wire form, so that the
-//! sets of a stored object are read and written without a conversion:
+//! Each entry of `metadata.managedFields` holds one; [`crate::apply`] computes with them. A set is
+//! a trie whose edges are path elements, and here it *is* the JSON tree of the wire form, so that
+//! the sets of a stored object are read and written without a conversion:
 //!
 //! ```text
 //! {"f:spec": {"f:containers": {"k:{\"name\":\"web\"}": {".": {}, "f:image": {}}}}}
@@ -113,8 +113,8 @@ impl Set {
         meets(&self.0, &other.0)
     }
 
-    /// The members as a person reads them, `.spec.containers[name="web"].image`, in upstream's order:
-    /// those of a node before those of its children.
+    /// The members as a person reads them, `.spec.containers[name="web"].image`, in upstream's
+    /// order: those of a node before those of its children.
     pub fn paths(&self) -> Vec<String> {
         let mut found = Vec::new();
         list(&self.0, "", &mut found);
@@ -149,9 +149,9 @@ pub(crate) fn child<'a>(node: &'a Node, element: &str) -> Option<&'a Node> {
 }
 
 // ANCHOR: settle
-/// Marks `node` as a member or not, in the one canonical way: `.` only beside children. Answers
-/// whether anything is left of it; a node of which nothing is left must be removed, because an empty
-/// one is a member.
+/// Marks `node` as a member or not, in the one canonical way: `.` only beside children.
+/// Answers whether anything is left of it; a node of which nothing is left must be
+/// removed, because an empty one is a member.
 fn settle(node: &mut Node, member: bool) -> bool {
     node.remove(SELF);
     if node.is_empty() {

@@ -479,7 +479,11 @@ mod tests {
         let status = Status::not_found(DEPLOYMENTS, "web");
         assert_eq!(
             status.to_bytes(),
-            r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"deployments.apps \"web\" not found","reason":"NotFound","details":{"name":"web","group":"apps","kind":"deployments"},"code":404}"#
+            concat!(
+                r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","#,
+                r#""message":"deployments.apps \"web\" not found","reason":"NotFound","#,
+                r#""details":{"name":"web","group":"apps","kind":"deployments"},"code":404}"#
+            )
         );
         let pods = Named {
             group: "",
@@ -508,7 +512,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_status_reads_back_as_it_was_written(name in "\\PC{0,8}", message in "\\PC{0,20}", code in 0..600_u16) {
+        fn a_status_reads_back_as_it_was_written(
+            name in "\\PC{0,8}", message in "\\PC{0,20}", code in 0..600_u16,
+        ) {
             let status = Status::failure(code, Reason::Invalid, message.clone())
                 .with(DEPLOYMENTS.details(&name))
                 .and_cause(Cause::new("x", message, name));

@@ -2,8 +2,8 @@
 //!
 //! Who applied with kubectl's client side left the applied object in an annotation. A first
 //! server-side apply by `kubectl` may take what is unchanged since, without `--force-conflicts`
-//! (`lastappliedmanager.go`), and keeps the annotation up to date (`lastappliedupdater.go`), so that
-//! the way back stays open too.
+//! (`lastappliedmanager.go`), and keeps the annotation up to date (`lastappliedupdater.go`), so
+//! that the way back stays open too.
 //!
 //! Book: `book/src/control-plane/patch.md`.
 

@@ -114,8 +114,8 @@ pub(super) fn put(object: &mut Value, ledger: Value) {
     }
 }
 
-/// Which ledger a write starts from, that of the live object or the one it sends itself, and whether
-/// that one is known to be canonical (`decodeLiveOrNew`).
+/// Which ledger a write starts from, that of the live object or the one it sends itself, and
+/// whether that one is known to be canonical (`decodeLiveOrNew`).
 pub(super) fn choose(
     live: Option<&Value>,
     sent: Option<Value>,

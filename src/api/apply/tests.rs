@@ -145,7 +145,9 @@ fn status_has_an_entry_of_its_own() {
     track(Some(&live), &mut new, &status);
     let expected = json!({"f:status": {
         ".": {}, "f:replicas": {},
-        "f:conditions": {".": {}, "k:{\"type\":\"Available\"}": {".": {}, "f:status": {}, "f:type": {}}},
+        "f:conditions": {".": {}, "k:{\"type\":\"Available\"}": {
+            ".": {}, "f:status": {}, "f:type": {},
+        }},
     }});
     assert_eq!(fields(&new, "kcm"), expected);
     assert_eq!(new["metadata"]["managedFields"][1]["subresource"], "status");
@@ -207,7 +209,9 @@ fn the_same_value_is_shared() {
 fn what_is_applied_no_more_goes_unless_another_owns_it() {
     let first = deployment(json!({
         "replicas": 1, "paused": true,
-        "template": {"spec": {"containers": [{"name": "a", "image": "x"}, {"name": "b", "image": "y"}]}},
+        "template": {"spec": {"containers": [
+            {"name": "a", "image": "x"}, {"name": "b", "image": "y"},
+        ]}},
     }));
     let live = apply(None, &first, &writer("helm", 1), false).unwrap();
     let other = deployment(json!({
@@ -446,7 +450,8 @@ proptest! {
     #[test]
     fn what_is_applied_is_owned(live in spec(), first in spec(), second in spec()) {
         let live = created(live, "a");
-        let mut object = apply(Some(&live), &deployment(first.clone()), &writer("m", 2), true).unwrap();
+        let applied = deployment(first.clone());
+        let mut object = apply(Some(&live), &applied, &writer("m", 2), true).unwrap();
         for applied in [second, first] {
             let applied = deployment(applied);
             object = apply(Some(&object), &applied, &writer("m", 3), true).unwrap();

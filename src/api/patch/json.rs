@@ -1,8 +1,8 @@
 //! JSON Patch: a list of operations on places named by pointers (RFC 6902).
 //!
-//! `kubectl rollout undo` and `kubectl patch --type=json` send it. What RFC 6902 leaves open follows
-//! upstream's library (`evanphx/json-patch` v4): an index may be negative and then counts from the
-//! end, and a `test` for null holds where nothing is.
+//! `kubectl rollout undo` and `kubectl patch --type=json` send it. What RFC 6902 leaves open
+//! follows upstream's library (`evanphx/json-patch` v4): an index may be negative and then counts
+//! from the end, and a `test` for null holds where nothing is.
 //!
 //! 1. All operations are carried out or none is: `a_failing_operation_changes_nothing`.
 //! 2. No patch makes it panic: `any_patch_is_an_answer_or_a_refusal`.

@@ -182,8 +182,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_printed_field_selector_parses_back(values in prop::collection::vec("[a-z,=\\\\]{0,4}", 0..4)) {
-            let terms = values.into_iter().map(|value| FieldTerm { field: "f".into(), equal: true, value });
+        fn a_printed_field_selector_parses_back(
+            values in prop::collection::vec("[a-z,=\\\\]{0,4}", 0..4),
+        ) {
+            let term = |value| FieldTerm { field: "f".into(), equal: true, value };
+            let terms = values.into_iter().map(term);
             let printed = FieldSelector { terms: terms.collect() }.to_string();
             let parsed = FieldSelector::parse(&printed).unwrap();
             prop_assert_eq!(FieldSelector::parse(&parsed.to_string()).unwrap(), parsed);

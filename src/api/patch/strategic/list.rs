@@ -3,7 +3,8 @@
 //! Called by [`super::merge_object`] for lists whose strategy is `merge`.
 //!
 //! The order of a result: items the patch names come in the patch's order (or in that of
-//! `$setElementOrder`), items it does not name keep theirs, and the two are zipped by the old order.
+//! `$setElementOrder`), items it does not name keep theirs, and the two are zipped by the old
+//! order.
 //!
 //! Book: `book/src/control-plane/patch.md`.
 

@@ -259,8 +259,9 @@ fn junk() -> impl Strategy<Value = Value> {
         (0..3_i64).prop_map(Value::from),
         "(delete|replace|merge|a|b)".prop_map(Value::from),
     ];
-    let key = "(\\$patch|\\$retainKeys|\\$setElementOrder/containers|\\$deleteFromPrimitiveList/args|\
-               \\$setElementOrder|\\$deleteFromPrimitiveList|name|spec|containers|args|env)";
+    let key = "(\\$patch|\\$retainKeys|\\$setElementOrder/containers|\
+               \\$deleteFromPrimitiveList/args|\\$setElementOrder|\
+               \\$deleteFromPrimitiveList|name|spec|containers|args|env)";
     leaf.prop_recursive(4, 24, 4, move |inner| {
         prop_oneof![
             prop::collection::btree_map(key, inner.clone(), 0..4)
