@@ -214,8 +214,8 @@ impl From<Refusal> for Status {
 }
 
 // ANCHOR: merge_and_own
-/// The apply itself (`Updater.Apply`): merge, own what was named, drop what is named no more, and
-/// take from others what changed.
+/// The apply itself (`Updater.Apply`): merge, own what was named, drop what is named no
+/// more, and take from others what changed.
 fn merge_and_own(
     live: &Value,
     applied: &Value,
@@ -234,23 +234,8 @@ fn merge_and_own(
     let object = prune::prune(merged, &last, &entries, typed);
     let changes = compare(Some(live), Some(&object), typed, writer.reset);
     let is_changed = !changes.is_empty();
-    let mut taken = changes.modified;
-    taken.unite(&changes.added);
-    let mut conflicts = Vec::new();
-    for entry in entries
-        .iter_mut()
-        .filter(|entry| !entry.is_apply_of(writer))
-    {
-        if entry.api_version != writer.api_version {
-            continue;
-        }
-        if !force && entry.fields.meets(&taken) {
-            conflicts.push(Conflict::between(entry, &taken));
-        }
-        entry.fields.subtract(&taken);
-        entry.fields.subtract(&changes.removed);
-    }
-    if !conflicts.is_empty() {
+    let conflicts = take_from_others(&mut entries, changes, writer);
+    if !force && !conflicts.is_empty() {
         return Err(Refusal::Conflicts(conflicts));
     }
     let own = managers::entry(&mut entries, Entry::apply_of(writer));
@@ -262,6 +247,33 @@ fn merge_and_own(
     Ok((object, entries))
 }
 // ANCHOR_END: merge_and_own
+
+/// Takes what an apply changed from the other managers' entries; answers what they lost but for
+/// what is gone, which is a conflict unless the apply is forced.
+fn take_from_others(
+    entries: &mut [Entry],
+    changes: Comparison,
+    writer: &Writer<'_>,
+) -> Vec<Conflict> {
+    let Comparison {
+        removed,
+        modified: mut taken,
+        added,
+    } = changes;
+    taken.unite(&added);
+    let mut conflicts = Vec::new();
+    let others = entries
+        .iter_mut()
+        .filter(|entry| !entry.is_apply_of(writer));
+    for entry in others.filter(|entry| entry.api_version == writer.api_version) {
+        if entry.fields.meets(&taken) {
+            conflicts.push(Conflict::between(entry, &taken));
+        }
+        entry.fields.subtract(&taken);
+        entry.fields.subtract(&removed);
+    }
+    conflicts
+}
 
 /// What an applied object must be before it is merged.
 fn check(applied: &Value, writer: &Writer<'_>) -> Result<(), Status> {

@@ -163,21 +163,6 @@ fn settle(node: &mut Node, member: bool) -> bool {
     true
 }
 
-fn insert(node: &mut Node, path: &[impl AsRef<str>]) {
-    let Some((first, rest)) = path.split_first() else {
-        return;
-    };
-    let Some(Value::Object(child)) = node.get_mut(first.as_ref()) else {
-        let mut child = Node::new();
-        insert(&mut child, rest);
-        node.insert(first.as_ref().to_owned(), Value::Object(child));
-        return;
-    };
-    let member = rest.is_empty() || is_member(child);
-    insert(child, rest);
-    settle(child, member);
-}
-
 fn subtract(node: &mut Node, other: &Node, deep: bool) {
     for (element, theirs) in children(other) {
         let Some(Value::Object(mine)) = node.get_mut(element) else {
@@ -195,6 +180,21 @@ fn subtract(node: &mut Node, other: &Node, deep: bool) {
     }
 }
 // ANCHOR_END: settle
+
+fn insert(node: &mut Node, path: &[impl AsRef<str>]) {
+    let Some((first, rest)) = path.split_first() else {
+        return;
+    };
+    let Some(Value::Object(child)) = node.get_mut(first.as_ref()) else {
+        let mut child = Node::new();
+        insert(&mut child, rest);
+        node.insert(first.as_ref().to_owned(), Value::Object(child));
+        return;
+    };
+    let member = rest.is_empty() || is_member(child);
+    insert(child, rest);
+    settle(child, member);
+}
 
 fn unite(node: &mut Node, other: &Node) {
     for (element, theirs) in children(other) {

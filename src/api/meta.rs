@@ -49,7 +49,9 @@ pub struct OwnerReference {
     pub block_owner_deletion: bool,
 }
 
-/// The part of `ObjectMeta` that selectors, owners and lists need. Absent fields are empty.
+// ANCHOR: meta
+/// The part of `ObjectMeta` that selectors, owners and lists need. Absent fields are
+/// empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[allow(missing_docs, reason = "the fields are those of the API")]
@@ -68,6 +70,7 @@ pub struct Meta {
     pub deletion_timestamp: Option<Time>,
     pub deletion_grace_period_seconds: Option<i64>,
 }
+// ANCHOR_END: meta
 
 impl Meta {
     /// The owner that manages this object, if any: the reference with `controller: true`.

@@ -25,6 +25,7 @@ pub const LABEL_MAX: usize = 63;
 /// The most characters of a DNS subdomain, so of most objects' names.
 pub const SUBDOMAIN_MAX: usize = 253;
 
+// ANCHOR: label
 /// A namespace, or a container: lower case alphanumerics and `-`, at most 63.
 pub fn dns1123_label(value: &str) -> Complaints {
     let mut errors = longest(value, LABEL_MAX);
@@ -33,8 +34,9 @@ pub fn dns1123_label(value: &str) -> Complaints {
             "must not contain dots".to_owned()
         } else {
             regex_error(
-                "a lowercase RFC 1123 label must consist of lower case alphanumeric characters \
-                 or '-', and must start and end with an alphanumeric character",
+                "a lowercase RFC 1123 label must consist of lower case alphanumeric \
+                 characters or '-', and must start and end with an alphanumeric \
+                 character",
                 LABEL,
                 &["my-name", "123-abc"],
             )
@@ -42,6 +44,7 @@ pub fn dns1123_label(value: &str) -> Complaints {
     }
     errors
 }
+// ANCHOR_END: label
 
 /// Most objects' names: DNS labels joined by dots, at most 253 characters.
 pub fn dns1123_subdomain(value: &str) -> Complaints {

@@ -48,7 +48,8 @@ pub enum Error {
     Suffix,
 }
 
-/// An exact number `digits × 10^scale` of at most 38 digits, no finer than a nano (10⁻⁹).
+// ANCHOR: quantity
+/// An exact number `digits × 10^scale` of at most 38 digits, no finer than 10⁻⁹.
 ///
 /// Two quantities are equal when their numbers are: `1Gi == 1073741824`.
 #[derive(Clone, Copy)]
@@ -59,6 +60,7 @@ pub struct Quantity {
     scale: i32,
     format: Format,
 }
+// ANCHOR_END: quantity
 
 const LIMIT: u128 = 10_u128.pow(38);
 const NANO: i32 = -9;
@@ -382,6 +384,7 @@ impl Quantity {
     }
 }
 
+// ANCHOR: display
 impl fmt::Display for Quantity {
     /// The canonical form: no fraction, the largest suffix that needs none.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -403,6 +406,7 @@ impl fmt::Display for Quantity {
         }
     }
 }
+// ANCHOR_END: display
 
 impl fmt::Debug for Quantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -149,10 +149,11 @@ impl Requirement {
         }
     }
 
+    // ANCHOR: matches
     /// Whether an object with these labels meets it.
     pub fn matches(&self, labels: &impl Labels) -> bool {
         let value = labels.label(&self.key);
-        let is_listed = |value: &str| self.values.iter().any(|listed| &**listed == value);
+        let is_listed = |value: &str| self.values.iter().any(|each| &**each == value);
         let compares = |holds: fn(&i64, &i64) -> bool| {
             let limit = self.values.first().and_then(|limit| limit.parse().ok());
             let value = value.and_then(|value| value.parse().ok());
@@ -171,6 +172,7 @@ impl Requirement {
             Operator::LessThan => compares(i64::lt),
         }
     }
+    // ANCHOR_END: matches
 }
 
 fn count_error(operator: Operator, values: &[Arc<str>]) -> Option<String> {

@@ -260,8 +260,9 @@ impl Status {
         Status::failure(410, Reason::Expired, message.into())
     }
 
-    /// 422 `Deployment.apps "web" is invalid: spec.replicas: Invalid value: -1: …`; `of` is group
-    /// and *kind*, and each cause's message is what follows the field.
+    // ANCHOR: invalid
+    /// 422 `Deployment.apps "web" is invalid: spec.replicas: Invalid value: -1: …`.
+    /// `of` is group and *kind*; each cause's message is what follows the field.
     pub fn invalid(of: Named<'_>, name: &str, causes: Vec<Cause>) -> Self {
         let mut each: Vec<String> = Vec::new();
         for cause in &causes {
@@ -282,6 +283,7 @@ impl Status {
         };
         Status::failure(422, Reason::Invalid, message).with(details)
     }
+    // ANCHOR_END: invalid
 
     /// 400.
     pub fn bad_request(message: impl Into<String>) -> Self {

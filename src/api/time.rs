@@ -50,12 +50,14 @@ impl Time {
         Time::from_secs(self.as_secs())
     }
 
+    // ANCHOR: since
     /// Time passed since `earlier`; zero when `earlier` is later.
     pub fn since(self, earlier: Time) -> Duration {
         Duration::from_micros(
             u64::try_from(self.micros.saturating_sub(earlier.micros)).unwrap_or(0),
         )
     }
+    // ANCHOR_END: since
 
     /// `2026-01-02T03:04:05Z`: the form of `metav1.Time`.
     pub fn to_rfc3339(self) -> String {
@@ -82,6 +84,7 @@ impl Time {
     }
 }
 
+// ANCHOR: add
 impl Add<Duration> for Time {
     type Output = Time;
     fn add(self, by: Duration) -> Time {
@@ -91,6 +94,7 @@ impl Add<Duration> for Time {
         }
     }
 }
+// ANCHOR_END: add
 
 impl Sub<Duration> for Time {
     type Output = Time;

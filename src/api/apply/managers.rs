@@ -236,8 +236,6 @@ fn write_entry(entry: Entry) -> Value {
     }
     Value::Object(item)
 }
-
-// ANCHOR: cap
 /// Joins the oldest entries of updates, those of one version into one, until there are few enough.
 /// An entry that is alone in its version stays itself.
 pub(super) fn cap(entries: &mut Vec<Entry>) {
@@ -271,4 +269,3 @@ pub(super) fn cap(entries: &mut Vec<Entry>) {
     }
     *entries = kept;
 }
-// ANCHOR_END: cap

@@ -55,8 +55,6 @@ fn without_nulls(value: &Value) -> Value {
         other => other.clone(),
     }
 }
-
-// ANCHOR: items
 /// Merges lists by key. The applied order holds for what is applied; an item that only the live
 /// list has stays behind the item it stood behind (`visitListItems`).
 fn merge_items(
@@ -107,7 +105,6 @@ fn merge_items(
         shared.next_if(|(next, _)| next == key);
     }
 }
-// ANCHOR_END: items
 
 type Items<'a> = Vec<(String, &'a Value)>;
 

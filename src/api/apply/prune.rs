@@ -8,8 +8,6 @@ use super::extent::fields_of;
 use super::managers::Entry;
 use super::typed::{Structure, Typed, item_element};
 use crate::fields::{Node, Set, child, children, is_member};
-
-// ANCHOR: prune
 /// Removes from `merged` what is in `last`, the set of the same manager's last apply, unless some
 /// entry (its own new one included) has it still (`Updater.prune`).
 pub(super) fn prune(merged: Value, last: &Set, entries: &[Entry], at: Typed<'_>) -> Value {
@@ -33,7 +31,6 @@ pub(super) fn prune(merged: Value, last: &Set, entries: &[Entry], at: Typed<'_>)
     all.intersect(&last);
     without(&merged, &all, at)
 }
-// ANCHOR_END: prune
 
 /// `node` with the declared fields that lead to members as members (`EnsureNamedFieldsAreMembers`):
 /// a struct's field needs no owner to exist, but goes when all below it goes.

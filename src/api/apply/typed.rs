@@ -44,8 +44,8 @@ impl<'s> Typed<'s> {
     // ANCHOR: structure
     /// How `value` is taken apart here.
     pub fn structure(self, value: &Value) -> Structure<'s> {
-        let is_atomic =
-            *self.merge == Merge::Atomic || self.ty.is_some_and(|ty| self.schema.get(ty).atomic);
+        let is_atomic_type = self.ty.is_some_and(|ty| self.schema.get(ty).atomic);
+        let is_atomic = is_atomic_type || *self.merge == Merge::Atomic;
         match (value, self.merge) {
             (Value::Object(_), _) if !is_atomic => Structure::Fields,
             (Value::Array(_), Merge::Set) => Structure::Set,

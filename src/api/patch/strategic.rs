@@ -125,8 +125,6 @@ pub fn apply(object: Value, body: &[u8], schema: &Schema, ty: TypeId) -> Result<
         },
     )?))
 }
-
-// ANCHOR: object
 /// Merges `patch` into `original`, field by field.
 fn merge_object(mut original: Fields, mut patch: Fields, at: Place) -> Result<Fields, Error> {
     if let Some(directive) = patch.remove(DIRECTIVE) {
@@ -157,7 +155,6 @@ fn merge_object(mut original: Fields, mut patch: Fields, at: Place) -> Result<Fi
     }
     Ok(original)
 }
-// ANCHOR_END: object
 
 /// The new value of field `name`, or `None` when the patch says to leave it out.
 fn merge_value(

@@ -13,6 +13,9 @@ use serde_json::Value;
 use super::{DIRECTIVE, Error, Fields, Place, SET_ORDER, go_type, merge_object, print};
 use super::{unknown_directive, without_directives};
 
+/// The field that tells the items of a list apart; `None` for primitives.
+type Key<'a> = Option<&'a str>;
+
 /// The list that a directive such as `$setElementOrder/containers` is about.
 pub(super) fn target<'a>(name: &'a str, prefix: &str, otherwise: Error) -> Result<&'a str, Error> {
     name.strip_prefix(prefix)
@@ -79,14 +82,14 @@ fn no_merge_key(item: &Value, key: &str) -> Error {
 }
 
 /// What an item is known by: the value of its key, or itself.
-fn identity<'a>(item: &'a Value, key: Option<&str>) -> Option<&'a Value> {
+fn identity<'a>(item: &'a Value, key: Key<'_>) -> Option<&'a Value> {
     match key {
         Some(key) => item.get(key),
         None => Some(item),
     }
 }
 
-fn position(items: &[Value], item: &Value, key: Option<&str>) -> Option<usize> {
+fn position(items: &[Value], item: &Value, key: Key) -> Option<usize> {
     let wanted = identity(item, key)?;
     items
         .iter()
@@ -94,7 +97,7 @@ fn position(items: &[Value], item: &Value, key: Option<&str>) -> Option<usize> {
 }
 
 /// Every item must be an object with the key, where there is one.
-fn check_items(items: &[Value], key: Option<&str>) -> Result<(), Error> {
+fn check_items(items: &[Value], key: Key) -> Result<(), Error> {
     let Some(key) = key else { return Ok(()) };
     for item in items {
         if !item.is_object() {
@@ -108,7 +111,7 @@ fn check_items(items: &[Value], key: Option<&str>) -> Result<(), Error> {
 }
 
 /// The items of the patch must be a subsequence of the order it asks for.
-fn check_order(change: &[Value], order: &[Value], key: Option<&str>) -> Result<(), Error> {
+fn check_order(change: &[Value], order: &[Value], key: Key) -> Result<(), Error> {
     if order.is_empty() {
         return Ok(());
     }
@@ -133,7 +136,7 @@ fn check_order(change: &[Value], order: &[Value], key: Option<&str>) -> Result<(
 pub(super) fn merge(
     old: Vec<Value>,
     change: Vec<Value>,
-    key: Option<&str>,
+    key: Key,
     inside: Place,
 ) -> Result<Vec<Value>, Error> {
     let Some(first) = old.first().or(change.first()) else {
@@ -199,9 +202,19 @@ fn merge_objects(
         check_items(&items, Some(key))?;
         return Ok(items);
     }
-    let order = items.clone();
     check_items(&old, Some(key))?;
-    check_items(&order, Some(key))?;
+    check_items(&items, Some(key))?;
+    merge_by_key(old, items, key, inside)
+}
+// ANCHOR_END: objects
+
+fn merge_by_key(
+    old: Vec<Value>,
+    items: Vec<Value>,
+    key: &str,
+    inside: Place,
+) -> Result<Vec<Value>, Error> {
+    let order = items.clone();
     let mut merged = old.clone();
     for item in items {
         match (position(&merged, &item, Some(key)), item) {
@@ -216,7 +229,6 @@ fn merge_objects(
     }
     Ok(in_order(merged, &order, &old, Some(key)))
 }
-// ANCHOR_END: objects
 
 fn into_object(value: Value) -> Option<Fields> {
     match value {
@@ -232,20 +244,20 @@ fn bad_item(item: Value) -> Error {
 }
 
 // ANCHOR: order
-/// Puts `items` in order: those that `order` names as it names them, the others as they were in
-/// `before`; and of two that `before` knows, the one that came first stays first.
-fn in_order(items: Vec<Value>, order: &[Value], before: &[Value], key: Option<&str>) -> Vec<Value> {
+/// Puts `items` in order: those that `order` names as it names them, the others as they
+/// were in `old`; and of two that `old` knows, the one that came first stays first.
+fn in_order(items: Vec<Value>, order: &[Value], old: &[Value], key: Key) -> Vec<Value> {
     let is_named = |item: &Value| position(order, item, key).is_some();
-    let (mut named, mut others): (Vec<Value>, Vec<Value>) = items.into_iter().partition(is_named);
+    let (named, others) = items.into_iter().partition(is_named);
+    let (mut named, mut others): (Vec<Value>, Vec<Value>) = (named, others);
     named.sort_by_key(|item| position(order, item, key));
-    others.sort_by_key(|item| position(before, item, key).unwrap_or(usize::MAX));
+    others.sort_by_key(|item| position(old, item, key).unwrap_or(usize::MAX));
     let mut result = Vec::with_capacity(named.len() + others.len());
-    let (mut named, mut others) = (named.into_iter().peekable(), others.into_iter().peekable());
+    let mut named = named.into_iter().peekable();
+    let mut others = others.into_iter().peekable();
     while let (Some(other), Some(item)) = (others.peek(), named.peek()) {
-        let other_first = match (position(before, other, key), position(before, item, key)) {
-            (Some(other), Some(item)) => other < item,
-            _ => false,
-        };
+        let places = (position(old, other, key), position(old, item, key));
+        let other_first = matches!(places, (Some(other), Some(item)) if other < item);
         result.extend(if other_first {
             others.next()
         } else {
