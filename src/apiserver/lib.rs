@@ -12,6 +12,7 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
+pub mod admission;
 mod cache;
 mod config;
 pub mod field;
