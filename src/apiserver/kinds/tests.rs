@@ -4,7 +4,8 @@
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use wavetank_api::{KindId, Time};
+use wavetank_api::schema::Schema;
+use wavetank_api::{KindId, Time, strict};
 
 use super::object_meta;
 use crate::strategies;
@@ -179,6 +180,39 @@ fn a_row_has_a_cell_for_each_column() {
                 .columns
                 .iter()
                 .any(|column| column.format == "name")
+        );
+    }
+}
+
+#[test]
+fn every_column_has_a_description() {
+    for kind in KindId::all() {
+        for column in strategies::of(kind).columns {
+            let text = strategies::description(kind, column);
+            assert!(text.len() > 10, "{kind:?}: {}", column.name);
+        }
+    }
+}
+
+/// What defaulting and preparing write has the type and the name that the schema says.
+#[test]
+fn good_objects_fit_their_schema() {
+    for kind in KindId::all().filter(|kind| *kind == kind.stored_as()) {
+        let strategy = strategies::of(kind);
+        let mut object = good(kind);
+        let context = Context {
+            now: NOW,
+            namespace: "default",
+            user: "admin",
+            dry_run: false,
+        };
+        (strategy.default)(&mut object);
+        (strategy.prepare_create)(&mut object, &context);
+        let complaints = strict::check(&mut object, Schema::builtin().kind(kind));
+        assert_eq!(
+            complaints.map_err(|error| error.to_string()),
+            Ok(Vec::new()),
+            "{kind:?}"
         );
     }
 }
