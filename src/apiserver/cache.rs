@@ -49,8 +49,6 @@ struct KindCache {
 /// What a list found: at most `limit` objects, and how many more there are.
 #[derive(Debug)]
 pub(crate) struct Page {
-    /// The revision that it shows.
-    pub revision: Revision,
     /// In order of keys.
     pub objects: Vec<Arc<Object>>,
     /// Whether objects were left out because of the limit.
@@ -166,11 +164,15 @@ impl Cache {
         self.objects_after(scope, None).map(|(_, object)| object)
     }
 
-    /// How many objects there are of a kind.
-    pub fn count(&self, kind: KindId) -> usize {
-        self.kinds
-            .get(kind as usize)
-            .map_or(0, |cache| cache.objects.len())
+    /// How many objects are in scope.
+    pub fn count(&self, scope: &Scope) -> usize {
+        match scope.namespace.is_empty() {
+            true => self
+                .kinds
+                .get(scope.kind as usize)
+                .map_or(0, |cache| cache.objects.len()),
+            false => self.objects(scope).count(),
+        }
     }
 
     fn objects_after<'a>(
@@ -209,9 +211,8 @@ impl Cache {
         limit: usize,
         wanted: impl Fn(&Object) -> bool,
     ) -> Result<Page, Expired> {
-        let then = self
-            .ring(scope.kind)
-            .map_or(Ok(BTreeMap::new()), |ring| ring.undo(revision))?;
+        let ring = self.kinds.get(scope.kind as usize).map(|cache| &cache.ring);
+        let then = ring.map_or(Ok(BTreeMap::new()), |ring| ring.undo(revision))?;
         let prefix = scope.kind.namespace_prefix(&scope.namespace);
         let in_range = |key: &str| key.starts_with(&prefix) && after.is_none_or(|a| key > a);
         let now = self
@@ -220,7 +221,6 @@ impl Cache {
         let then = then.iter().filter(|(key, _)| in_range(key));
         let then = then.filter_map(|(key, object)| Some((key, object.as_ref()?)));
         let mut page = Page {
-            revision,
             objects: Vec::new(),
             more: false,
         };
@@ -242,9 +242,17 @@ impl Cache {
     }
     // ANCHOR_END: page
 
-    /// The recent past of a kind.
-    pub fn ring(&self, kind: KindId) -> Option<&Ring> {
-        self.kinds.get(kind as usize).map(|cache| &cache.ring)
+    /// The changes of a kind after `revision`, in order.
+    pub fn since(
+        &self,
+        kind: KindId,
+        revision: Revision,
+    ) -> Result<impl Iterator<Item = &Change>, Expired> {
+        let ring = self
+            .kinds
+            .get(kind as usize)
+            .map(|cache| cache.ring.since(revision));
+        Ok(ring.transpose()?.into_iter().flatten())
     }
 
     /// Whether an address or port is taken: whether the key below [`RANGES`] exists.

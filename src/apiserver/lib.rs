@@ -12,19 +12,42 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
-pub mod admission;
+mod admit;
+mod auth;
+mod bootstrap;
 mod cache;
+mod call;
+mod collection;
 mod config;
+mod core;
+mod create;
+mod delete;
 pub mod field;
 pub mod kinds;
+mod lists;
+mod managed;
+mod metadata;
+mod metrics;
+mod negotiate;
 mod object;
+mod other;
 mod present;
+mod query;
+mod read;
 mod registry;
+mod reply;
 mod ring;
+mod route;
 mod server;
+mod services;
 mod step;
 pub mod strategies;
 pub mod strategy;
+mod stream;
+mod subresources;
+mod update;
+mod watch;
+mod write;
 
 pub use config::{Cidr, Config, StaticToken, TokenSigner};
 pub use server::ApiServer;
@@ -32,3 +55,8 @@ pub use step::{
     Address, Drained, Input, LogOptions, StdStreams, Step, StreamId, Ticket, Tunnel, TunnelKind,
     Unavailable,
 };
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use wavetank_api::kinds::KINDS;
 use wavetank_api::selector::{FieldSelector, LabelSelector, Labels};
@@ -93,6 +93,24 @@ pub(crate) fn splice(revision: Revision) -> String {
     format!(r#""resourceVersion":"{revision}","#)
 }
 
+/// Stored bytes and the revision they are to be shown at.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    /// The kind it is stored as.
+    pub kind: KindId,
+    /// What [`encode`] made.
+    pub bytes: Bytes,
+    /// Shown as resourceVersion.
+    pub revision: Revision,
+}
+
+impl Stored {
+    /// The object, decoded, with its resourceVersion; null for bytes that are none.
+    pub fn value(&self) -> Value {
+        decode(&self.bytes, self.revision).unwrap_or_default()
+    }
+}
+
 /// One version of one object, as the watch cache holds it.
 #[derive(Debug)]
 pub(crate) struct Object {
@@ -148,9 +166,23 @@ impl Object {
         KindId::of_key(&self.kv.key).map_or("", |(_, _, name)| name)
     }
 
+    /// Its bytes, at its revision.
+    pub fn stored(&self) -> Stored {
+        self.stored_at(self.revision())
+    }
+
+    /// Its bytes, shown at a later revision: that of its deletion.
+    pub fn stored_at(&self, revision: Revision) -> Stored {
+        Stored {
+            kind: self.kind,
+            bytes: self.kv.value.clone(),
+            revision,
+        }
+    }
+
     /// The object, decoded, with its resourceVersion.
     pub fn value(&self) -> Value {
-        decode(&self.kv.value, self.revision()).unwrap_or_else(|| Value::Object(Map::new()))
+        self.stored().value()
     }
 
     /// The value of a selectable field; empty when it has none.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use wavetank_api::kinds::events;
 use wavetank_api::{KindId, Revision, Time};
 
-use crate::object::{Object, decode, head, splice};
+use crate::object::{Stored, head, splice};
 use crate::registry;
 use crate::strategy::Column;
 
@@ -64,40 +64,29 @@ impl Representation {
     }
 
     /// The chunks of one object's answer: for the stored form, its bytes with a splice.
-    pub fn chunks(self, object: &Object, now: Time) -> Vec<Bytes> {
-        let head_len = head(object.kind).len();
-        if self.is_stored() && object.kv.value.len() >= head_len {
-            let bytes = &object.kv.value;
-            let splice = Bytes::from(splice(object.revision()));
+    pub fn chunks(self, object: &Stored, now: Time) -> Vec<Bytes> {
+        let (bytes, head_len) = (&object.bytes, head(object.kind).len());
+        if self.is_stored() && bytes.len() >= head_len {
+            let splice = Bytes::from(splice(object.revision));
             return vec![bytes.slice(..head_len), splice, bytes.slice(head_len..)];
         }
-        vec![
-            self.value(object, object.revision(), now)
-                .to_string()
-                .into(),
-        ]
+        vec![self.of_value(object.value(), now).to_string().into()]
     }
 
-    /// Appends one object at `revision` to `out`.
-    pub fn write(self, out: &mut Vec<u8>, object: &Object, revision: Revision, now: Time) {
-        let bytes = &object.kv.value;
-        match bytes.split_at_checked(head(object.kind).len()) {
+    /// Appends one object to `out`.
+    pub fn write(self, out: &mut Vec<u8>, object: &Stored, now: Time) {
+        match object.bytes.split_at_checked(head(object.kind).len()) {
             Some((head, rest)) if self.is_stored() => {
                 out.extend_from_slice(head);
-                out.extend_from_slice(splice(revision).as_bytes());
+                out.extend_from_slice(splice(object.revision).as_bytes());
                 out.extend_from_slice(rest);
             }
             _ => {
-                let value = self.value(object, revision, now);
+                let value = self.of_value(object.value(), now);
                 // Writing to a Vec cannot fail.
                 let _ = serde_json::to_writer(out, &value);
             }
         }
-    }
-
-    /// The form, made from the decoded object.
-    fn value(self, object: &Object, revision: Revision, now: Time) -> Value {
-        self.of_value(decode(&object.kv.value, revision).unwrap_or_default(), now)
     }
 
     /// The form of an object that is decoded anyway.

@@ -1,76 +1,420 @@
 //! The API server as its shell sees it: requests in, steps out.
 //!
+//! Here a request is read, sent to its verb, and kept while it waits. What the verbs do is in their
+//! own files; they work on [`Core`] and hand back a [`Next`].
+//!
+//! 1. Any bytes in any request, and any order, loss and repetition of resumes, give an answer and no
+//!    panic.
+//! 2. A ticket is good for one `resume`.
+//! 3. A request that waits for the cache waits at most [`FRESH_WAIT`].
+//!
 //! Book: `book/src/control-plane/apiserver.md`.
 
-use wavetank_api::{Request, Response, Time};
-use wavetank_store::{Batch, Range};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use bytes::Bytes;
+
+use wavetank_api::status::{Cause, Details};
+use wavetank_api::{Method, Request, Response, Revision, Status, Time};
+use wavetank_store::{Batch, Range, TxnResult};
+
+use crate::auth::{self, User};
+use crate::call::{BODY_MAX, Call};
 use crate::config::Config;
-use crate::step::{Drained, Input, Step, StreamId, Ticket};
+use crate::core::{Core, Next, Task};
+use crate::negotiate::{self, Accept, JSON};
+use crate::query::Target;
+use crate::reply::{Answer, Refusal, add_common_headers};
+use crate::route::{self, Place, Verb};
+use crate::step::{Drained, Input, Step, StreamId, Ticket, Unavailable};
+use crate::subresources::connect::Upgrade;
+use crate::{bootstrap, collection, create, delete, other, read, subresources, update, watch};
+
+/// How long a request waits for the cache to reach a revision (upstream's `blockTimeout`).
+const FRESH_WAIT: Duration = Duration::from_secs(3);
 
 /// One API server: its watch cache, its waiting requests, its open watches.
 pub struct ApiServer {
-    config: Config,
+    core: Core,
+    /// Requests that wait, by the ticket of their step.
+    pending: BTreeMap<Ticket, Pending>,
+    /// Those of `pending` that wait for the cache: by the revision they need.
+    by_revision: BTreeSet<(Revision, Ticket)>,
+    /// The same by the time at which they give up.
+    by_deadline: BTreeSet<(Time, Ticket)>,
+    next_ticket: u64,
+}
+
+/// A request that waits.
+struct Pending {
+    call: Box<Call>,
+    task: Task,
+    waits: Waits,
+}
+
+/// For what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    /// The store's revision.
+    Revision,
+    /// The outcome of a transaction.
+    Txn,
+    /// The cache reaching a revision, until a time.
+    Cache(Revision, Time),
 }
 
 impl ApiServer {
     /// A server with an empty cache; it is ready after the first [`ApiServer::sync`].
     pub fn new(config: Config) -> Self {
-        ApiServer { config }
+        ApiServer {
+            core: Core::new(config),
+            pending: BTreeMap::new(),
+            by_revision: BTreeSet::new(),
+            by_deadline: BTreeSet::new(),
+            next_ticket: 0,
+        }
     }
 
     /// Fills the cache with everything below `/registry/` at one revision: at the start, and again
-    /// when the store's watch was compacted away under it. Open watches end.
-    pub fn sync(&mut self, _snapshot: &Range, _now: Time) {}
+    /// when the store's watch was compacted away under it. Open watches end; their clients come
+    /// back with the revision they have seen.
+    pub fn sync(&mut self, snapshot: &Range, _now: Time) {
+        if self.core.cache.sync(snapshot) {
+            self.core.streams.end_all();
+        }
+    }
 
     /// Takes the next events of the store's watch, in order.
-    pub fn observe(&mut self, _batch: &Batch, _now: Time) {}
+    pub fn observe(&mut self, batch: &Batch, now: Time) {
+        for event in &batch.events {
+            if let Some((kind, change)) = self.core.cache.apply(event) {
+                self.core.streams.tell(kind, &change, now);
+                self.core.metrics.told(kind);
+            }
+        }
+        self.core.cache.advance(batch.upto);
+    }
 
+    // ANCHOR: begin
     /// Takes a request.
-    pub fn begin(&mut self, _request: Request, _now: Time) -> Step {
-        Step::Respond(Response::new(503, "text/plain", self.config.name.clone()))
+    pub fn begin(&mut self, request: Request, now: Time) -> Step {
+        let target = Target::parse(&request.target);
+        let segments = target.segments();
+        let place = route::route(request.method, segments, &target.query);
+        let mut call = Box::new(self.call(&request, target, &place, now));
+        self.core.metrics.begun(call.verb);
+        let next = self.admit(&mut call, &request, place, now);
+        self.go_on(
+            call,
+            next.unwrap_or_else(|refusal| Next::Done(refusal.into())),
+            now,
+        )
+    }
+
+    /// Who is it, may it, and what does it want: in this order, as upstream's handler chain.
+    fn admit(
+        &mut self,
+        call: &mut Call,
+        request: &Request,
+        place: Result<Place, Refusal>,
+        now: Time,
+    ) -> Result<Next, Refusal> {
+        let is_public = matches!(&place, Ok(Place::Other(path)) if other::is_public(path));
+        match auth::authenticate(request, &self.core.config, &self.core.cache, now)? {
+            Some(user) => call.user = user,
+            None if is_public => {}
+            None => return Err(auth::unauthorized()),
+        }
+        if request.body.len() > BODY_MAX {
+            let limit = format!("limit is {BODY_MAX}");
+            return Err(Status::request_entity_too_large(&limit).into());
+        }
+        let verb = match place? {
+            Place::Other(path) => {
+                return Ok(Next::Done(other::answer(
+                    &mut self.core,
+                    call,
+                    request,
+                    &path,
+                    now,
+                )));
+            }
+            Place::Resource(_, verb) => verb,
+        };
+        call.accept = negotiate::accept(&request.headers, &call.query)?;
+        if !self.core.cache.is_ready() {
+            return Err(Status::service_unavailable("the server is not yet ready").into());
+        }
+        self.dispatch(verb, call, now)
+    }
+
+    fn dispatch(&mut self, verb: Verb, call: &mut Call, now: Time) -> Result<Next, Refusal> {
+        let core = &mut self.core;
+        match verb {
+            Verb::Get => read::begin_get(core, call),
+            Verb::List => read::begin_list(core, call),
+            Verb::Watch => watch::begin(core, call, now),
+            Verb::Create if call.is_subresource() => subresources::begin_create(core, call, now),
+            Verb::Create => create::begin(core, call, now),
+            Verb::Update => update::begin_put(core, call, now),
+            Verb::Patch => update::begin_patch(core, call, now),
+            Verb::Delete => delete::begin(core, call, now),
+            Verb::DeleteCollection => collection::begin(call),
+            Verb::Connect => Ok(Next::Revision(Task::Connect)),
+        }
+    }
+    // ANCHOR_END: begin
+
+    fn call(
+        &mut self,
+        request: &Request,
+        target: Target,
+        place: &Result<Place, Refusal>,
+        now: Time,
+    ) -> Call {
+        let (route, verb) = match place {
+            Ok(Place::Resource(route, verb)) => (Some(route.clone()), *verb),
+            _ => (None, verb_of(request.method)),
+        };
+        let header = |name: &str| request.headers.value(name).unwrap_or_default();
+        Call {
+            route,
+            verb,
+            user: User::anonymous(),
+            accept: Accept::default(),
+            gzip: negotiate::accepts_gzip(&request.headers),
+            pretty: target.query.flag("pretty"),
+            query: target.query,
+            is_head: request.method == Method::Head,
+            content_type: negotiate::content_type(&request.headers).to_string(),
+            body: request.body.clone(),
+            upgrade: Upgrade::of(&request.headers),
+            user_agent: header("user-agent").to_string(),
+            audit_id: self.core.chance.uuid(),
+            warnings: Vec::new(),
+            began: now,
+            dry_run: false,
+        }
     }
 
     /// Goes on with a request whose step asked for something.
-    pub fn resume(&mut self, _ticket: Ticket, _input: Input, _now: Time) -> Step {
-        Step::Respond(Response::new(503, "text/plain", "not built"))
+    pub fn resume(&mut self, ticket: Ticket, input: Input, now: Time) -> Step {
+        let expected = match self.pending.get(&ticket).map(|pending| pending.waits) {
+            Some(Waits::Txn) => matches!(input, Input::Txn(_)),
+            Some(Waits::Revision) => matches!(input, Input::Revision(_)),
+            Some(Waits::Cache(..)) | None => false,
+        };
+        let Some(pending) = self.take(ticket).filter(|_| expected) else {
+            let status = Status::internal_error("no request waits for this");
+            return Step::Respond(Response::new(500, JSON, status.to_bytes()));
+        };
+        let Pending { mut call, task, .. } = pending;
+        let next = match input {
+            Input::Revision(revision) => self.when_fresh(task, &mut call, revision, now),
+            Input::Txn(Ok(result)) => task.resume(result, &mut self.core, &mut call, now),
+            Input::Txn(Err(unavailable)) => Next::Done(lost(&unavailable).into()),
+        };
+        self.go_on(call, next, now)
+    }
+
+    /// Turns what a verb wants into a step, and keeps the request if it waits.
+    fn go_on(&mut self, mut call: Box<Call>, mut next: Next, now: Time) -> Step {
+        loop {
+            match next {
+                Next::Done(answer) => return Step::Respond(self.finish(&call, answer, now)),
+                Next::Tunnel(tunnel) => {
+                    self.ended(&call, 101, now);
+                    return Step::Tunnel(tunnel);
+                }
+                Next::Stream(stream) => {
+                    let mut head = Response::new(200, JSON, Bytes::new());
+                    head.body = Vec::new();
+                    add_common_headers(&mut head, &call);
+                    self.ended(&call, 200, now);
+                    return Step::Stream(head, stream);
+                }
+                Next::Txn(txn, task) => return Step::Txn(self.keep(call, task, Waits::Txn), txn),
+                Next::Revision(task) => {
+                    return Step::Revision(self.keep(call, task, Waits::Revision));
+                }
+                Next::Wait(revision, task) if revision <= self.core.cache.revision() => {
+                    next = task.ready(&mut self.core, &mut call, now);
+                }
+                Next::Wait(revision, task) => {
+                    let waits = Waits::Cache(revision, now + FRESH_WAIT);
+                    return Step::Wait(self.keep(call, task, waits));
+                }
+            }
+        }
+    }
+
+    fn when_fresh(&mut self, task: Task, call: &mut Call, revision: Revision, now: Time) -> Next {
+        if revision > self.core.cache.revision() {
+            return Next::Wait(revision, task);
+        }
+        task.ready(&mut self.core, call, now)
+    }
+
+    fn keep(&mut self, call: Box<Call>, task: Task, waits: Waits) -> Ticket {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        if let Waits::Cache(revision, deadline) = waits {
+            self.by_revision.insert((revision, ticket));
+            self.by_deadline.insert((deadline, ticket));
+        }
+        self.pending.insert(ticket, Pending { call, task, waits });
+        ticket
+    }
+
+    fn take(&mut self, ticket: Ticket) -> Option<Pending> {
+        let pending = self.pending.remove(&ticket)?;
+        if let Waits::Cache(revision, deadline) = pending.waits {
+            self.by_revision.remove(&(revision, ticket));
+            self.by_deadline.remove(&(deadline, ticket));
+        }
+        Some(pending)
+    }
+
+    fn finish(&mut self, call: &Call, answer: Answer, now: Time) -> Response {
+        let response = answer.respond(call, now);
+        self.ended(call, response.status, now);
+        response
+    }
+
+    fn ended(&mut self, call: &Call, code: u16, now: Time) {
+        self.core.metrics.ended(call.verb);
+        self.core.metrics.answered(call, code, now);
     }
 
     /// Requests that waited for the cache and go on now, or have waited long enough.
-    pub fn woken(&mut self, _now: Time) -> Vec<(Ticket, Step)> {
-        Vec::new()
+    pub fn woken(&mut self, now: Time) -> Vec<(Ticket, Step)> {
+        let mut steps = Vec::new();
+        while let Some((revision, ticket)) = self.by_revision.first().copied() {
+            if revision > self.core.cache.revision() {
+                break;
+            }
+            let Some(Pending { mut call, task, .. }) = self.take(ticket) else {
+                break;
+            };
+            let next = task.ready(&mut self.core, &mut call, now);
+            steps.push((ticket, self.go_on(call, next, now)));
+        }
+        while let Some((deadline, ticket)) = self.by_deadline.first().copied() {
+            if deadline > now {
+                break;
+            }
+            let Some(Pending { call, waits, .. }) = self.take(ticket) else {
+                break;
+            };
+            let Waits::Cache(revision, _) = waits else {
+                break;
+            };
+            let refusal = too_large(revision, self.core.cache.revision());
+            steps.push((ticket, self.go_on(call, Next::Done(refusal.into()), now)));
+        }
+        steps
     }
 
     /// Streams that have frames since the last call (or have more after a partial drain).
     pub fn news(&mut self) -> Vec<StreamId> {
-        Vec::new()
+        self.core.streams.news()
     }
 
     /// Takes ready frames of a stream: a bounded number, `news` names the stream again for the rest.
-    pub fn drain(&mut self, _stream: StreamId, _now: Time) -> Drained {
-        Drained {
-            frames: Vec::new(),
-            closed: true,
-        }
+    pub fn drain(&mut self, stream: StreamId, now: Time) -> Drained {
+        self.core.streams.drain(stream, now)
     }
 
     /// The client of a stream went away.
-    pub fn close(&mut self, _stream: StreamId) {}
+    pub fn close(&mut self, stream: StreamId) {
+        self.core.streams.close(stream);
+    }
 
     /// The client of a waiting request went away. What it gave to the store may still be done.
-    pub fn abandon(&mut self, _ticket: Ticket) {}
+    pub fn abandon(&mut self, ticket: Ticket) {
+        if let Some(pending) = self.take(ticket) {
+            self.core.metrics.ended(pending.call.verb);
+        }
+    }
 
     /// When [`ApiServer::tick`] (and then `woken` and `news`) should be called next.
     pub fn next_wake(&self) -> Option<Time> {
-        None
+        let deadline = self.by_deadline.first().map(|(time, _)| *time);
+        deadline
+            .into_iter()
+            .chain(self.core.streams.next_wake())
+            .min()
     }
 
     /// Time has come: watches time out, bookmarks are due, waiting requests give up.
-    pub fn tick(&mut self, _now: Time) {}
+    pub fn tick(&mut self, now: Time) {
+        self.core.streams.tick(self.core.cache.revision(), now);
+    }
 
     /// Begins the requests that create what always exists: namespaces, the Service `kubernetes` and
-    /// its endpoints, priority classes. Drive them like requests; their answers can be dropped.
-    pub fn bootstrap(&mut self, _now: Time) -> Vec<Step> {
-        Vec::new()
+    /// its endpoints, priority classes. Drive them like requests, one after the other: their
+    /// answers can be dropped.
+    pub fn bootstrap(&mut self, now: Time) -> Vec<Step> {
+        let requests = bootstrap::requests(&self.core.config);
+        requests
+            .into_iter()
+            .map(|request| self.begin(request, now))
+            .collect()
+    }
+}
+
+impl Task {
+    /// Goes on with the result of a transaction.
+    pub(crate) fn resume(
+        self,
+        result: TxnResult,
+        core: &mut Core,
+        call: &mut Call,
+        now: Time,
+    ) -> Next {
+        match self {
+            Task::Look(write) => write.looked(result, core, call, now),
+            Task::Commit(commit) => commit.done(result, core, call, now),
+            Task::Collection(collection) => collection.resume(result, core, call, now),
+            _ => Next::Done(Answer::internal("this request has no transaction")),
+        }
+    }
+}
+
+/// For metrics: what a request to no resource counts as.
+fn verb_of(method: Method) -> Verb {
+    match method {
+        Method::Get | Method::Head | Method::Options => Verb::Get,
+        Method::Post => Verb::Create,
+        Method::Put => Verb::Update,
+        Method::Patch => Verb::Patch,
+        Method::Delete => Verb::Delete,
+    }
+}
+
+/// 504 for a revision that the cache did not reach in time.
+fn too_large(asked: Revision, current: Revision) -> Refusal {
+    let message = format!("Too large resource version: {asked}, current: {current}");
+    let cause = Cause::new("ResourceVersionTooLarge", "Too large resource version", "");
+    let details = Details {
+        causes: vec![cause],
+        retry_after_seconds: 1,
+        ..Details::default()
+    };
+    Status::timeout(&message, 1).with(details).into()
+}
+
+/// The store gave no result: what the client must believe.
+fn lost(unavailable: &Unavailable) -> Refusal {
+    match unavailable {
+        Unavailable::Refused(words) => {
+            let message = format!("etcdserver: {words}");
+            let reason = wavetank_api::status::Reason::Unknown;
+            Status::failure(500, reason, message).into()
+        }
+        Unavailable::Unknown => {
+            Status::timeout("request did not complete within the allotted timeout", 0).into()
+        }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) mod spec;
 mod update;
 mod volumes;
 
+pub(crate) use update::validate_ephemeral;
+
 #[cfg(test)]
 mod tests;
 
@@ -203,13 +205,6 @@ pub(crate) fn validate_annotations(
 fn validate_update(new: &Value, old: &Value) -> Errors {
     let mut errors = validate_whole(new);
     update::validate(new, old, &mut errors);
-    errors
-}
-
-/// Rules for a change through `/ephemeralcontainers`: the whole pod must still be sound.
-pub(crate) fn validate_ephemeral(new: &Value, old: &Value) -> Errors {
-    let mut errors = validate_whole(new);
-    update::validate_ephemeral(new, old, &mut errors);
     errors
 }
 

@@ -194,7 +194,8 @@ fn differences(old: &Value, new: &Value) -> String {
 }
 
 /// Rules for `/ephemeralcontainers`: containers are added, never changed or taken away.
-pub(super) fn validate_ephemeral(new: &Value, old: &Value, errors: &mut Errors) {
+pub(crate) fn validate_ephemeral(new: &Value, old: &Value) -> Errors {
+    let mut errors = Errors::new();
     let (root, before) = (Field::root(new), Field::root(old));
     let (spec, old_spec) = (root.child("spec"), before.child("spec"));
     let (list, old_list) = (
@@ -209,15 +210,16 @@ pub(super) fn validate_ephemeral(new: &Value, old: &Value, errors: &mut Errors) 
             Some(_) => {
                 let detail =
                     format!("existing ephemeral containers \"{name}\" may not be changed\n");
-                list.forbidden(errors, detail);
+                list.forbidden(&mut errors, detail);
             }
             None => {
                 let detail =
                     format!("existing ephemeral containers \"{name}\" may not be removed\n");
-                list.forbidden(errors, detail);
+                list.forbidden(&mut errors, detail);
             }
         }
     }
+    errors
 }
 
 /// Rules for `/status`: what has ended stays ended, unless it may be restarted.

@@ -1,0 +1,60 @@
+//! Runs the admission plugins, and words their refusals.
+//!
+//! Book: `book/src/control-plane/apiserver.md`.
+
+use serde_json::Value;
+
+use wavetank_api::status::Cause;
+use wavetank_api::{Status, Time};
+
+use crate::call::Call;
+use crate::metadata;
+use crate::registry;
+use crate::reply::Refusal;
+use crate::route::Route;
+use crate::strategy::{Attributes, Denied, Operation, View};
+
+/// Asks every plugin in order; each may change the object.
+pub(crate) fn admit(
+    operation: Operation,
+    mut object: Option<&mut Value>,
+    old: Option<&Value>,
+    route: &Route,
+    call: &Call,
+    view: &dyn View,
+    now: Time,
+) -> Result<(), Refusal> {
+    let attributes = Attributes {
+        operation,
+        kind: route.kind.stored_as(),
+        subresource: route.subresource,
+        namespace: &route.namespace,
+        name: &route.name,
+        old,
+        user: &call.user.name,
+        now,
+    };
+    for (_, plugin) in registry::plugins() {
+        plugin(object.as_deref_mut(), &attributes, view)
+            .map_err(|denied| refusal(denied, route))?;
+    }
+    Ok(())
+}
+
+fn refusal(denied: Denied, route: &Route) -> Refusal {
+    match denied {
+        Denied::Forbidden(why) => Status::forbidden(route.resource(), &route.name, &why).into(),
+        Denied::NamespaceNotFound(namespace) => metadata::namespace_not_found(&namespace),
+        Denied::NamespaceTerminating(namespace) => {
+            let why = format!(
+                "unable to create new content in namespace {namespace} because it is being \
+                 terminated"
+            );
+            let message = format!("namespace {namespace} is being terminated");
+            let cause = Cause::new("NamespaceTerminating", message, "metadata.namespace");
+            Status::forbidden(route.resource(), &route.name, &why)
+                .and_cause(cause)
+                .into()
+        }
+    }
+}

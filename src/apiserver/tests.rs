@@ -1,0 +1,6 @@
+//! The verbs, end to end over a store.
+//!
+//! Book: `book/src/control-plane/apiserver.md`.
+
+mod verbs;
+mod watches;
