@@ -6,7 +6,8 @@
 //! table of kinds in another shape. Which form a request wants, the API server negotiates.
 //!
 //! 1. All forms name the same resources: `all_forms_name_the_same_resources`.
-//! 2. Groups come in the order of the table of kinds, in which kubectl prefers them.
+//! 2. Groups come in the order of the table of kinds, in which kubectl prefers them:
+//!    `groups_come_in_the_order_of_the_table`.
 //!
 //! Left out: `storageVersionHash`, and groups that are only spoken (`policy`, `autoscaling`).
 //!
@@ -280,6 +281,18 @@ mod tests {
         assert_eq!(aggregated(Aggregated::V2), plain());
         assert!(plain().contains("apps/v1 deployments/scale"));
         assert!(plain().contains("v1 pods/eviction"));
+    }
+
+    #[test]
+    fn groups_come_in_the_order_of_the_table() {
+        let names: Vec<_> = groups().collect();
+        assert_eq!(&names[..3], ["", "apps", "events.k8s.io"]);
+        let plain = items(&read(&group_list()), "groups");
+        let plain: Vec<_> = plain
+            .iter()
+            .map(|group| group["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(plain, names[1..]);
     }
 
     #[test]

@@ -3,9 +3,11 @@
 //! REST paths, discovery, OpenAPI, storage keys, strict decoding and the API server's table of
 //! strategies are all indexed by [`KindId`]; a new built-in kind is a row here, a strategy there.
 //!
-//! 1. `KINDS[id as usize].id == id` for every id.
-//! 2. No two kinds share group, version and plural, nor `apiVersion` and kind.
-//! 3. A storage key belongs to one stored kind: prefixes do not begin one another.
+//! 1. `KINDS[id as usize].id == id`, and no two kinds share group, version and plural, nor
+//!    `apiVersion` and kind: `each_id_is_the_index_of_its_row`.
+//! 2. A storage key belongs to one stored kind and comes apart as it was put together:
+//!    `storage_keys_come_apart_as_they_were_put_together`.
+//! 3. Only the two Events share their storage: `events_of_both_groups_share_their_storage`.
 //!
 //! Left out: kinds defined at run time (CustomResourceDefinitions), and what a kind means.
 //!

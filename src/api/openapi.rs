@@ -7,7 +7,8 @@
 //!
 //! 1. Every kind that is served is described, with its verbs: `every_verb_has_an_operation`.
 //! 2. References within a document lead somewhere in it: `references_resolve`.
-//! 3. A hash names its document: the same bytes, the same hash, so clients may cache for ever.
+//! 3. A hash names its document, so clients may keep it for ever:
+//!    `the_index_names_every_document_by_its_hash`.
 //!
 //! Left out: OpenAPI v2 (kubectl up to 1.28 and `explain --output=plaintext-openapiv2` want it, as
 //! protobuf), and documents of paths that serve no kinds.

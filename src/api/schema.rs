@@ -5,9 +5,11 @@
 //! own table of facts ([`facts`]). Both end in one arena of small numbered types, so that a walk is
 //! array look-ups and one binary search per field.
 //!
-//! 1. Every kind and every virtual kind that has a body has a struct type here.
-//! 2. Every field that a table of facts names exists in the schema.
-//! 3. The merge keys are those of k8s-openapi's `DeepMerge`.
+//! 1. Every kind and every virtual kind that has a body has a struct type here:
+//!    `every_kind_that_has_a_body_has_a_struct`.
+//! 2. Every field that a table of facts names exists: `every_fact_names_a_field_of_the_schema`.
+//! 3. A search finds every field and no other: `a_search_finds_every_field_and_no_other`.
+//! 4. The merge keys are those of k8s-openapi: `the_merge_keys_are_those_of_deep_merge`.
 //!
 //! Left out: schemas of CustomResourceDefinitions.
 //!

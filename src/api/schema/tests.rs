@@ -4,6 +4,7 @@
 
 use k8s_openapi::DeepMerge;
 use k8s_openapi::api::core::v1 as core;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::facts::{Facts, short};
@@ -76,6 +77,28 @@ fn keys(merge: Option<&Merge>) -> impl Iterator<Item = &'static str> {
         _ => Vec::new(),
     };
     keys.into_iter().map(|key| key.name)
+}
+
+proptest! {
+    #[test]
+    fn a_search_finds_every_field_and_no_other(
+        kind in prop::sample::select(KINDS.iter().map(|kind| kind.id).collect::<Vec<_>>()),
+        text in "[a-zA-Z]{0,12}",
+    ) {
+        let schema = Schema::builtin();
+        let mut types = vec![schema.kind(kind)];
+        while let Some(ty) = types.pop() {
+            let fields = schema.fields(ty);
+            prop_assert!(fields.is_sorted_by(|a, b| a.name < b.name));
+            for field in fields {
+                let found = schema.field(ty, &field.name).map(|found| &found.name);
+                prop_assert_eq!(found, Some(&field.name));
+                types.push(schema.element(field.ty).unwrap_or(field.ty));
+            }
+            let known = fields.iter().any(|field| *field.name == *text);
+            prop_assert_eq!(schema.field(ty, &text).is_some(), known);
+        }
+    }
 }
 
 #[test]
