@@ -111,7 +111,7 @@ impl Node {
 
     /// When it wants to be called.
     pub fn next_wake(&self) -> Option<Time> {
-        let patch = match (self.call, self.stage) {
+        let patch = match (self.call.or(self.list), self.stage) {
             (Some(_), _) => None,
             (None, Stage::Registered) => self.again.or_else(|| self.patch_at()),
             (None, _) => self.again,

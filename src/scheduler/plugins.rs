@@ -7,7 +7,7 @@
 //! far: volumes, PodTopologySpread, InterPodAffinity, DynamicResources; DefaultPreemption only says
 //! whether preemption would help.
 //!
-//! Book: `book/src/scheduler/plugins.md`.
+//! Book: `book/src/scheduler/framework.md`.
 
 use std::sync::Arc;
 
@@ -64,3 +64,6 @@ pub fn default_profile(scheduler_name: impl Into<Arc<str>>) -> Profile {
     table.into_iter().fold(empty, |profile, (plugin, weight)| profile.with(plugin, weight))
 }
 // ANCHOR_END: table
+
+#[cfg(test)]
+mod tests;

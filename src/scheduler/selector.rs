@@ -7,7 +7,7 @@
 //!
 //! Upstream: `k8s.io/component-helpers/scheduling/corev1/nodeaffinity`.
 //!
-//! Book: `book/src/scheduler/plugins.md`.
+//! Book: `book/src/scheduler/framework.md`.
 
 use std::sync::Arc;
 

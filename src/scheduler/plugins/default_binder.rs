@@ -2,7 +2,7 @@
 //!
 //! Upstream: `pkg/scheduler/framework/plugins/defaultbinder`.
 //!
-//! Book: `book/src/scheduler/plugins.md`.
+//! Book: `book/src/scheduler/framework.md`.
 
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@
 //!
 //! Upstream: `pkg/scheduler/framework/plugins/defaultpreemption`, `framework/preemption`.
 //!
-//! Book: `book/src/scheduler/plugins.md`.
+//! Book: `book/src/scheduler/framework.md`.
 
 use std::sync::Arc;
 

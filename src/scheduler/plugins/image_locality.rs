@@ -5,7 +5,7 @@
 //!
 //! Upstream: `pkg/scheduler/framework/plugins/imagelocality`. Left out: image volumes.
 //!
-//! Book: `book/src/scheduler/plugins.md`.
+//! Book: `book/src/scheduler/framework.md`.
 
 use crate::framework::{CycleState, MAX_NODE_SCORE, Plugin, PreScore, Score, Status};
 use crate::node_info::NodeInfo;

@@ -5,7 +5,7 @@
 //!
 //! Upstream: `pkg/scheduler/framework/plugins/nodeaffinity`. Left out: `addedAffinity`.
 //!
-//! Book: `book/src/scheduler/plugins.md`.
+//! Book: `book/src/scheduler/framework.md`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -5,7 +5,7 @@
 //!
 //! Upstream: `pkg/scheduler/framework/plugins/nodename`.
 //!
-//! Book: `book/src/scheduler/plugins.md`.
+//! Book: `book/src/scheduler/framework.md`.
 
 use crate::framework::{ChangeKind, CycleState, EnqueueExtensions, Filter, Plugin, Status};
 use crate::node_info::NodeInfo;

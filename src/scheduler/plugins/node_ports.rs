@@ -2,7 +2,7 @@
 //!
 //! Upstream: `pkg/scheduler/framework/plugins/nodeports`.
 //!
-//! Book: `book/src/scheduler/plugins.md`.
+//! Book: `book/src/scheduler/framework.md`.
 
 use crate::framework::{
     Change, ChangeKind, CycleState, EnqueueExtensions, Filter, Hint, Plugin, PreFilter,

@@ -1,11 +1,12 @@
 //! NodeResourcesBalancedAllocation: prefers nodes whose CPU and memory fill up evenly.
 //!
 //! A node with all CPU taken and half its memory free has memory that nobody can use. The score is
-//! 100 minus the standard deviation of the utilisations, in per cent.
+//! 100 minus the standard deviation of the two utilisations, in per cent.
 //!
-//! Upstream: `pkg/scheduler/framework/plugins/noderesources/balanced_allocation.go` of v1.33.
+//! Upstream: `pkg/scheduler/framework/plugins/noderesources/balanced_allocation.go` of v1.33. Left out:
+//! resources other than CPU and memory.
 //!
-//! Book: `book/src/scheduler/plugins.md`.
+//! Book: `book/src/scheduler/framework.md`.
 
 use crate::framework::{CycleState, MAX_NODE_SCORE, Plugin, PreScore, Score, Status};
 use crate::node_info::NodeInfo;
@@ -54,41 +55,44 @@ impl Score for NodeResourcesBalancedAllocation {
             return Ok(0);
         };
         let wants = &pod.spec.requests;
-        let rows = [
-            (info.requested.cpu + wants.cpu).0 as f64 / all.cpu.0 as f64,
-            (info.requested.memory + wants.memory).0 as f64 / all.memory.0 as f64,
-        ];
-        let capacities = [all.cpu.0, all.memory.0];
-        let known = rows
-            .iter()
-            .zip(capacities)
-            .filter(|(_, capacity)| *capacity != 0);
-        let fractions: Vec<f64> = known.map(|(fraction, _)| fraction.min(1.0)).collect();
-        Ok(((1.0 - deviation(&fractions)) * MAX_NODE_SCORE as f64) as i64)
+        let cpu = fraction((info.requested.cpu + wants.cpu).0, all.cpu.0);
+        let memory = fraction((info.requested.memory + wants.memory).0, all.memory.0);
+        Ok(points(cpu, memory))
     }
 }
 
-/// The standard deviation; of two numbers it is half their distance, which upstream computes so.
-fn deviation(fractions: &[f64]) -> f64 {
-    match fractions {
-        [] | [_] => 0.0,
-        [a, b] => libm::fabs((a - b) / 2.0),
-        many => {
-            let mean = many.iter().sum::<f64>() / many.len() as f64;
-            let squares: f64 = many.iter().map(|f| (f - mean) * (f - mean)).sum();
-            libm::sqrt(squares / many.len() as f64)
-        }
-    }
+/// How full a resource is, at most 1; `None` when there is none of it.
+fn fraction(requested: i64, capacity: i64) -> Option<f64> {
+    (capacity != 0).then(|| (requested as f64 / capacity as f64).min(1.0))
+}
+
+/// The standard deviation of two numbers is half their distance; of one it is nothing.
+fn points(cpu: Option<f64>, memory: Option<f64>) -> i64 {
+    let deviation = match (cpu, memory) {
+        (Some(cpu), Some(memory)) => ((cpu - memory) / 2.0).abs(),
+        _ => 0.0,
+    };
+    ((1.0 - deviation) * MAX_NODE_SCORE as f64) as i64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Rows from upstream's description of the score: utilisations, points.
     #[test]
-    fn two_resources_deviate_by_half_their_distance() {
-        assert_eq!(deviation(&[0.75, 0.25]), 0.25);
-        assert_eq!(deviation(&[0.5]), 0.0);
-        assert!((deviation(&[0.1, 0.2, 0.3]) - 0.081_649).abs() < 1e-5);
+    fn the_score_is_one_hundred_less_half_the_distance() {
+        let rows = [
+            ((3000, 10_000), (5000, 20_000), 97),
+            ((6000, 10_000), (0, 0), 100),
+            ((0, 10_000), (20_000, 20_000), 50),
+            ((12_000, 10_000), (5000, 20_000), 62),
+        ];
+        for ((cpu, cpus), (memory, memories), expected) in rows {
+            assert_eq!(
+                points(fraction(cpu, cpus), fraction(memory, memories)),
+                expected
+            );
+        }
     }
 }

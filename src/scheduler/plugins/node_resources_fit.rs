@@ -9,7 +9,7 @@
 //! Upstream: `pkg/scheduler/framework/plugins/noderesources/{fit,least_allocated,most_allocated,
 //! requested_to_capacity_ratio}.go`. Left out: ignored resources, weights other than 1.
 //!
-//! Book: `book/src/scheduler/plugins.md`.
+//! Book: `book/src/scheduler/framework.md`.
 
 use std::borrow::Cow;
 

@@ -5,7 +5,7 @@
 //!
 //! Upstream: `pkg/scheduler/framework/plugins/nodeunschedulable`.
 //!
-//! Book: `book/src/scheduler/plugins.md`.
+//! Book: `book/src/scheduler/framework.md`.
 
 use crate::framework::{
     Change, ChangeKind, CycleState, EnqueueExtensions, Filter, Hint, Plugin, Status,

@@ -4,7 +4,7 @@
 //!
 //! Upstream: `pkg/scheduler/framework/plugins/tainttoleration`.
 //!
-//! Book: `book/src/scheduler/plugins.md`.
+//! Book: `book/src/scheduler/framework.md`.
 
 use crate::framework::{
     Change, ChangeKind, CycleState, EnqueueExtensions, Filter, Hint, Plugin, Score, Status,

@@ -1,0 +1,309 @@
+//! A node's container runtime that runs nothing: it answers CRI calls as containerd would, in
+//! virtual time, and its programs live and die as the pod's annotations and the seed say.
+//!
+//! Driven by a shell: [`SimRuntime::effect`] takes what a kubelet wants done, [`SimRuntime::poll`]
+//! gives the outcomes that are due. It knows no kubelet state; a kubelet may be restarted beside it.
+//!
+//! 1. Every effect is answered once, at a time that depends on the seed and the calls before only.
+//! 2. A container goes from created to running to exited and never back.
+//! 3. No two sandboxes that are ready have the same address (P12).
+//! 4. SIGKILL comes at the timeout of `StopContainer`, never before (P14).
+//!
+//! Left out: CPU and memory contention, image garbage, mounts.
+//!
+//! Book: `book/src/simulator/runtime.md`.
+
+use core::net::{IpAddr, Ipv4Addr};
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wavetank_api::{Time, Uid};
+use wavetank_cri as cri;
+use wavetank_cri::{ContainerId, EventKind, SandboxId};
+use wavetank_informer::CallId;
+use wavetank_informer::backoff::Chance;
+use wavetank_kubelet::{Effect, Outcome, Probe, ProbeId, ProbeResult};
+
+pub mod addresses;
+pub mod behavior;
+pub mod exec;
+pub mod images;
+pub mod instance;
+pub mod logs;
+
+mod calls;
+
+use addresses::Addresses;
+use images::Images;
+use instance::{End, Instance};
+
+/// What the runtime is told of its node.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Name of the node: `hostname` of pods on the host's network.
+    pub name: Arc<str>,
+    /// First address and prefix length of the pods' network.
+    pub pod_cidr: (Ipv4Addr, u8),
+    /// Of all its chance.
+    pub seed: u64,
+}
+
+/// The runtime of one node.
+#[derive(Debug)]
+pub struct SimRuntime {
+    config: NodeConfig,
+    chance: Chance,
+    sequence: u64,
+    /// What will happen, by time and then in the order it was decided.
+    due: BTreeMap<(Time, u64), Due>,
+    sandboxes: BTreeMap<SandboxId, Sandbox>,
+    containers: BTreeMap<ContainerId, Box<Instance>>,
+    images: Images,
+    addresses: Addresses,
+}
+
+/// A pod sandbox.
+#[derive(Debug)]
+struct Sandbox {
+    metadata: cri::sandbox::PodSandboxMetadata,
+    state: cri::SandboxState,
+    created_at: Time,
+    ip: Option<Ipv4Addr>,
+    hostname: Arc<str>,
+    /// The `sim.wavetank.dev/` annotations of the pod.
+    script: cri::Labels,
+}
+
+/// Something that happens by itself at its time.
+#[derive(Debug)]
+enum Due {
+    Answer(CallId, Box<Result<cri::Reply, cri::Error>>),
+    Probed(ProbeId, ProbeResult),
+    /// The process is up; the call is `StartContainer`.
+    Started(CallId, ContainerId),
+    /// The program ends by itself.
+    Ended(ContainerId, End),
+    /// SIGKILL, unless it has ended.
+    Killed(ContainerId),
+    Pulled(Arc<str>),
+    /// A sandbox stopped by itself.
+    Broken(Uid, SandboxId),
+}
+
+impl SimRuntime {
+    /// The name in `containerID` and `containerRuntimeVersion`.
+    pub const NAME: &'static str = "sim";
+
+    /// A runtime with no images, sandboxes and containers.
+    pub fn new(config: NodeConfig) -> Self {
+        let (base, prefix) = config.pod_cidr;
+        SimRuntime {
+            chance: Chance::new(config.seed),
+            addresses: Addresses::new(base, prefix),
+            images: Images::default(),
+            config,
+            sequence: 0,
+            due: BTreeMap::new(),
+            sandboxes: BTreeMap::new(),
+            containers: BTreeMap::new(),
+        }
+    }
+
+    /// Takes what a kubelet wants done.
+    pub fn effect(&mut self, effect: Effect, now: Time) {
+        match effect {
+            Effect::Cri(id, call) => self.call(id, call, now),
+            Effect::Probe(id, probe) => self.probe(id, &probe, now),
+        }
+    }
+
+    /// When something will happen next.
+    pub fn due(&self) -> Option<Time> {
+        self.due.keys().next().map(|(at, _)| *at)
+    }
+
+    // ANCHOR: poll
+    /// Lets happen what is due; the outcomes for the kubelet, in order.
+    pub fn poll(&mut self, now: Time) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        while let Some(first) = self.due.first_entry() {
+            let (at, _) = *first.key();
+            if at > now {
+                break;
+            }
+            match first.remove() {
+                Due::Answer(call, reply) => outcomes.push(Outcome::Cri(call, *reply)),
+                Due::Probed(id, result) => outcomes.push(Outcome::Probe(id, result)),
+                Due::Started(call, id) => self.started(call, &id, at, &mut outcomes),
+                Due::Ended(id, end) => self.ended(&id, &end, at, &mut outcomes),
+                Due::Killed(id) => self.ended(&id, &End::killed(), at, &mut outcomes),
+                Due::Pulled(image) => self.pulled(&image, &mut outcomes),
+                Due::Broken(pod, sandbox) => {
+                    let kind = EventKind::SandboxStopped;
+                    outcomes.push(Outcome::Event(cri::Event { pod, sandbox, kind }));
+                }
+            }
+        }
+        outcomes
+    }
+    // ANCHOR_END: poll
+
+    /// Every container whose process runs: pod, container name, since when. The truth that
+    /// invariants are checked against.
+    pub fn running(&self) -> impl Iterator<Item = (&Uid, &str, Time)> {
+        self.containers.values().filter_map(|instance| {
+            let since = instance.running_since()?;
+            let sandbox = self.sandboxes.get(&instance.sandbox)?;
+            Some((
+                &sandbox.metadata.uid,
+                &*instance.config.metadata.name,
+                since,
+            ))
+        })
+    }
+
+    /// The address of each ready sandbox that has one.
+    pub fn pod_ips(&self) -> impl Iterator<Item = (&Uid, IpAddr)> {
+        let ready = self
+            .sandboxes
+            .values()
+            .filter(|s| s.state == cri::SandboxState::Ready);
+        ready.filter_map(|s| Some((&s.metadata.uid, IpAddr::V4(s.ip?))))
+    }
+
+    /// The latest instance of a pod's container, or the one before it.
+    pub fn find(&self, pod: &Uid, name: &str, previous: bool) -> Option<ContainerId> {
+        let mut own: Vec<_> = self.instances_of(pod, name).collect();
+        own.sort_by_key(|(_, instance)| (instance.config.metadata.attempt, instance.created_at));
+        let skip = usize::from(previous);
+        own.iter().rev().nth(skip).map(|(id, _)| (*id).clone())
+    }
+
+    fn instances_of<'a>(
+        &'a self,
+        pod: &'a Uid,
+        name: &'a str,
+    ) -> impl Iterator<Item = (&'a ContainerId, &'a Instance)> {
+        self.containers
+            .iter()
+            .map(|(id, instance)| (id, &**instance))
+            .filter(move |(_, i)| {
+                let sandbox = self.sandboxes.get(&i.sandbox);
+                sandbox.is_some_and(|s| s.metadata.uid == *pod) && &*i.config.metadata.name == name
+            })
+    }
+
+    /// What has become of a container; `None` when it is unknown or removed.
+    pub fn instance(&self, id: &ContainerId) -> Option<&Instance> {
+        self.containers.get(id).map(|boxed| &**boxed)
+    }
+
+    /// The machine restarts: nothing runs any more, and no call is answered. Images stay.
+    pub fn reboot(&mut self, now: Time) {
+        self.due.clear();
+        self.images.forget_pulls();
+        for instance in self.containers.values_mut() {
+            instance.end(
+                &End {
+                    code: 255,
+                    reason: "Unknown",
+                },
+                now,
+            );
+        }
+        for sandbox in self.sandboxes.values_mut() {
+            sandbox.state = cri::SandboxState::NotReady;
+            if let Some(ip) = sandbox.ip.take() {
+                self.addresses.give_back(ip);
+            }
+        }
+    }
+
+    fn at(&mut self, at: Time, due: Due) {
+        self.sequence += 1;
+        self.due.insert((at, self.sequence), due);
+    }
+
+    fn answer(&mut self, at: Time, call: CallId, reply: Result<cri::Reply, cri::Error>) {
+        self.at(at, Due::Answer(call, Box::new(reply)));
+    }
+
+    /// Between the two times, in whole microseconds.
+    fn between(&mut self, least_ms: u64, most_ms: u64) -> Duration {
+        let range = Duration::from_millis(most_ms.saturating_sub(least_ms));
+        Duration::from_millis(least_ms) + self.chance.up_to(range)
+    }
+
+    /// An id of 32 hexadecimal digits.
+    fn fresh_id(&mut self) -> Arc<str> {
+        format!("{:016x}{:016x}", self.chance.draw(), self.chance.draw()).into()
+    }
+
+    fn started(&mut self, call: CallId, id: &ContainerId, at: Time, outcomes: &mut Vec<Outcome>) {
+        let Some(instance) = self.containers.get_mut(id) else {
+            let error = cri::Error::not_found("container", &id.0);
+            return outcomes.push(Outcome::Cri(call, Err(error)));
+        };
+        let end = instance.start(at);
+        let event = event(&self.sandboxes, id, instance, EventKind::Started);
+        outcomes.extend(event.map(Outcome::Event));
+        outcomes.push(Outcome::Cri(call, Ok(cri::Reply::Done)));
+        if let Some((after, end)) = end {
+            self.at(at + after, Due::Ended(id.clone(), end));
+        }
+    }
+
+    fn ended(&mut self, id: &ContainerId, end: &End, at: Time, outcomes: &mut Vec<Outcome>) {
+        let Some(instance) = self.containers.get_mut(id) else {
+            return;
+        };
+        if !instance.end(end, at) {
+            return; // it had ended already
+        }
+        let stops = instance.take_stops();
+        let event = event(&self.sandboxes, id, instance, EventKind::Stopped);
+        outcomes.extend(event.map(Outcome::Event));
+        let answers = stops
+            .into_iter()
+            .map(|call| Outcome::Cri(call, Ok(cri::Reply::Done)));
+        outcomes.extend(answers);
+    }
+
+    fn pulled(&mut self, image: &Arc<str>, outcomes: &mut Vec<Outcome>) {
+        let (calls, id) = self.images.arrived(image);
+        let reply = |call| Outcome::Cri(call, Ok(cri::Reply::PullImage(id.clone())));
+        outcomes.extend(calls.into_iter().map(reply));
+    }
+
+    /// A program is asked over the network.
+    fn probe(&mut self, id: ProbeId, probe: &Probe, now: Time) {
+        let latency = self.between(1, 5);
+        let answer = match self.containers.get(&probe.container) {
+            Some(instance) => instance.probe(&probe.target, now),
+            None => ProbeResult::Failure("connection refused".into()),
+        };
+        match instance::silence(&answer) {
+            true => self.at(now + probe.timeout, Due::Probed(id, answer)),
+            false => self.at(now + latency.min(probe.timeout), Due::Probed(id, answer)),
+        }
+    }
+}
+
+/// What is told of a container unasked.
+fn event(
+    sandboxes: &BTreeMap<SandboxId, Sandbox>,
+    id: &ContainerId,
+    instance: &Instance,
+    kind: fn(Box<cri::ContainerStatus>) -> EventKind,
+) -> Option<cri::Event> {
+    let sandbox = sandboxes.get(&instance.sandbox)?;
+    Some(cri::Event {
+        pod: sandbox.metadata.uid.clone(),
+        sandbox: instance.sandbox.clone(),
+        kind: kind(Box::new(instance.status(id))),
+    })
+}
+
+#[cfg(test)]
+mod tests;

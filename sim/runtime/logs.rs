@@ -1,0 +1,116 @@
+//! What a simulated program has written: computed from its start and behaviour, never stored.
+//!
+//! Read by the shell for `kubectl logs`.
+//!
+//! 1. The same container at the same time has the same lines; later there are only more.
+//!
+//! Book: `book/src/simulator/runtime.md`.
+
+use wavetank_api::Time;
+use wavetank_cri::{ContainerId, Error};
+
+use super::SimRuntime;
+use super::instance::Instance;
+
+/// Most lines that one call gives.
+const LINES_MAX: u64 = 100_000;
+
+/// Which lines (`PodLogOptions`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogOptions {
+    /// The last so many.
+    pub tail_lines: Option<u64>,
+    /// Written at this time or later.
+    pub since: Option<Time>,
+    /// Begin each line with its time.
+    pub timestamps: bool,
+    /// At most so many bytes.
+    pub limit_bytes: Option<usize>,
+}
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// When it was written.
+    pub time: Time,
+    /// Without its end.
+    pub text: String,
+}
+
+impl SimRuntime {
+    /// The lines a container has written up to `now`. To follow, ask again `since` a little after
+    /// the last line's time.
+    pub fn log_lines(
+        &self,
+        id: &ContainerId,
+        options: &LogOptions,
+        now: Time,
+    ) -> Result<Vec<LogLine>, Error> {
+        let instance = self
+            .instance(id)
+            .ok_or_else(|| Error::not_found("container", &id.0))?;
+        let mut lines = lines(instance, options, now);
+        if let Some(tail) = options.tail_lines {
+            let tail = usize::try_from(tail).unwrap_or(usize::MAX);
+            lines.drain(..lines.len().saturating_sub(tail));
+        }
+        Ok(lines)
+    }
+
+    /// The same as the bytes of an answer.
+    pub fn logs(
+        &self,
+        id: &ContainerId,
+        options: &LogOptions,
+        now: Time,
+    ) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        for line in self.log_lines(id, options, now)? {
+            if options.timestamps {
+                bytes.extend_from_slice(line.time.to_rfc3339_micros().as_bytes());
+                bytes.push(b' ');
+            }
+            bytes.extend_from_slice(line.text.as_bytes());
+            bytes.push(b'\n');
+        }
+        bytes.truncate(options.limit_bytes.unwrap_or(usize::MAX));
+        Ok(bytes)
+    }
+}
+
+fn lines(instance: &Instance, options: &LogOptions, now: Time) -> Vec<LogLine> {
+    let Some(start) = instance.started_at else {
+        return Vec::new();
+    };
+    let end = instance.ended.map_or(now, |(at, _)| at.min(now));
+    let since = options.since.unwrap_or(start);
+    let mut lines: Vec<LogLine> = Vec::new();
+    if since <= start {
+        let output = instance.behavior.output.lines();
+        lines.extend(output.map(|text| LogLine {
+            time: start,
+            text: text.into(),
+        }));
+    }
+    let Some((text, every)) = &instance.behavior.log else {
+        return lines;
+    };
+    let micros = u64::try_from(every.as_micros()).unwrap_or(u64::MAX).max(1);
+    let nth =
+        |time: Time| u64::try_from(time.since(start).as_micros()).unwrap_or(u64::MAX) / micros;
+    let (mut first, last) = (nth(since), nth(end));
+    if time_of(start, first, micros) < since {
+        first += 1; // that line was written before
+    }
+    let wanted = options.tail_lines.unwrap_or(LINES_MAX).min(LINES_MAX);
+    let first = first.max((last + 1).saturating_sub(wanted));
+    lines.extend((first..=last).map(|n| LogLine {
+        time: time_of(start, n, micros),
+        text: text.replace("{n}", &n.to_string()),
+    }));
+    lines
+}
+
+fn time_of(start: Time, n: u64, every_micros: u64) -> Time {
+    start + core::time::Duration::from_micros(n.saturating_mul(every_micros))
+}

@@ -1,0 +1,6 @@
+//! A kubelet over the simulated runtime, with an API server of a few lines, in virtual time.
+//!
+//! Book: `book/src/simulator/runtime.md`.
+
+mod rig;
+mod scenarios;
