@@ -420,7 +420,8 @@ fn the_tree_keeps_the_rules_of_the_house() {
         .map(|(rule, file, reason)| ((*rule, *file), *reason))
         .collect();
     let mut broken = Vec::new();
-    for violation in all_violations() {
+    let violations = all_violations();
+    for violation in &violations {
         let key = (violation.rule, violation.file.as_str());
         if let Some((key, _)) = exempt.get_key_value(&key) {
             used.insert(*key);
