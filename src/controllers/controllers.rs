@@ -8,6 +8,7 @@ use wavetank_informer::Guards;
 
 use crate::control_loop::{ControlLoop, Loop};
 use crate::controller::Controller;
+use crate::deployment::DeploymentController;
 use crate::endpoint_slice::EndpointSliceController;
 use crate::endpoints::EndpointsController;
 use crate::garbage_collector::GarbageCollector;
@@ -26,6 +27,7 @@ pub(crate) fn all(config: &Config) -> Vec<Box<dyn Loop>> {
     let root_ca = config.root_ca.clone();
     let mut loops = vec![
         looped(ReplicaSetController, guards),
+        looped(DeploymentController, guards),
         looped(EndpointSliceController, guards),
         looped(EndpointsController, guards),
         looped(NamespaceController, guards),

@@ -17,7 +17,7 @@ use crate::manager::{Config, Manager};
 
 mod server;
 
-pub(crate) use server::Server;
+pub(crate) use server::{Server, key_of};
 
 /// One open watch.
 struct Stream {

@@ -14,6 +14,7 @@
 mod control_loop;
 pub mod controller;
 pub mod controllers;
+pub mod deployment;
 pub mod endpoint_slice;
 pub mod endpoints;
 pub mod garbage_collector;

@@ -30,7 +30,7 @@ pub use pod::{
 };
 pub use workload::{
     Deployment, DeploymentSpec, DeploymentStatus, ReplicaSet, ReplicaSetSpec, ReplicaSetStatus,
-    RollingUpdate, Strategy, Template,
+    RollingUpdate, Strategy, Template, WrittenSelector,
 };
 
 /// One of `status.conditions`: of pods, nodes, replica sets and deployments alike.

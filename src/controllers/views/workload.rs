@@ -31,6 +31,37 @@ impl Template {
     }
 }
 
+/// A label selector, and how it is written: a Deployment writes it into its replica sets, with one
+/// label more.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Value")]
+pub struct WrittenSelector {
+    /// What it selects.
+    pub selector: LabelSelector,
+    /// Its object form.
+    pub json: Arc<Value>,
+}
+
+impl Default for WrittenSelector {
+    fn default() -> Self {
+        WrittenSelector {
+            selector: LabelSelector::NOTHING,
+            json: Arc::default(),
+        }
+    }
+}
+
+impl TryFrom<Value> for WrittenSelector {
+    type Error = wavetank_api::selector::Error;
+
+    fn try_from(json: Value) -> Result<Self, Self::Error> {
+        Ok(WrittenSelector {
+            selector: LabelSelector::from_value(&json)?,
+            json: json.into(),
+        })
+    }
+}
+
 /// A ReplicaSet (`k8s.io/api/apps/v1/types.go`).
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -89,7 +120,7 @@ pub struct Deployment {
 pub struct DeploymentSpec {
     pub replicas: i64,
     pub min_ready_seconds: u64,
-    pub selector: LabelSelector,
+    pub selector: WrittenSelector,
     pub template: Template,
     pub strategy: Strategy,
     pub paused: bool,
@@ -102,7 +133,7 @@ impl Default for DeploymentSpec {
         DeploymentSpec {
             replicas: 1,
             min_ready_seconds: 0,
-            selector: nothing(),
+            selector: WrittenSelector::default(),
             template: Template::default(),
             strategy: Strategy::default(),
             paused: false,
