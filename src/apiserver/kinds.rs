@@ -40,3 +40,6 @@ pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod service_account;
 pub(crate) mod template;
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
+pub mod admission;
 mod admit;
 mod auth;
 mod bootstrap;

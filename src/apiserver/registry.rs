@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use wavetank_api::KindId;
 
+use crate::admission;
 use crate::field::Errors;
 use crate::kinds::object_meta;
 use crate::strategies;
@@ -18,7 +19,7 @@ pub(crate) fn strategy(kind: KindId) -> &'static Strategy {
 
 /// The admission plugins in order.
 pub(crate) fn plugins() -> &'static [(&'static str, Admit)] {
-    &[]
+    admission::PLUGINS
 }
 
 /// The rules of a new object's metadata.

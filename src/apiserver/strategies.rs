@@ -8,10 +8,11 @@
 
 use serde_json::Value;
 use wavetank_api::kinds::KindId;
+use wavetank_api::schema::Schema;
 
 use crate::field::Errors;
 use crate::kinds;
-use crate::strategy::Strategy;
+use crate::strategy::{Column, Strategy};
 
 /// How a kind differs from the others. `events.k8s.io/v1` events have rules and field names of
 /// their own, but all functions see the stored spelling (`v1`).
@@ -33,6 +34,23 @@ pub fn of(kind: KindId) -> &'static Strategy {
         KindId::Service => &kinds::service::STRATEGY,
         KindId::ServiceAccount => &kinds::service_account::STRATEGY,
     }
+}
+
+/// What a column says: its own words, or those of the schema for the field that it names by a path
+/// from the object (`.status.podIP`). Upstream's printers take the same texts from the same place.
+pub fn description(kind: KindId, column: &Column) -> &'static str {
+    let Some(path) = column.description.strip_prefix('.') else {
+        return column.description;
+    };
+    let schema = Schema::builtin();
+    let mut fields = path.split('.');
+    let mut found = fields
+        .next()
+        .and_then(|name| schema.field(schema.kind(kind.stored_as()), name));
+    for name in fields {
+        found = found.and_then(|field| schema.field(field.ty, name));
+    }
+    found.map_or("", |field| &*field.description)
 }
 
 /// Rules for `/ephemeralcontainers`, which are not those of an update of the pod.

@@ -80,7 +80,8 @@ pub struct Column {
     pub of_type: &'static str,
     /// `name` for the column that holds the object's name; otherwise empty.
     pub format: &'static str,
-    /// What the column says.
+    /// What the column says; after a `.`, the path of a field whose description it is
+    /// (`strategies::description`).
     pub description: &'static str,
     /// 0: always shown; 1: only with `-o wide`.
     pub priority: i32,

@@ -101,3 +101,11 @@ pub(crate) fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
         .try_fold(value, |value, key| value.get(key))
         .filter(|value| !value.is_null())
 }
+
+/// Adds an item to the list under `key`, made when absent or `null`.
+pub(crate) fn append(object: &mut Value, key: &str, item: Value) {
+    default_to(object, key, Vec::<Value>::new());
+    if let Some(list) = object.get_mut(key).and_then(Value::as_array_mut) {
+        list.push(item);
+    }
+}

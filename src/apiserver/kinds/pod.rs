@@ -31,8 +31,6 @@ pub(crate) mod spec;
 mod update;
 mod volumes;
 
-pub(crate) use update::validate_ephemeral;
-
 #[cfg(test)]
 mod tests;
 
@@ -205,6 +203,13 @@ pub(crate) fn validate_annotations(
 fn validate_update(new: &Value, old: &Value) -> Errors {
     let mut errors = validate_whole(new);
     update::validate(new, old, &mut errors);
+    errors
+}
+
+/// Rules for a change through `/ephemeralcontainers`: the whole pod must still be sound.
+pub(crate) fn validate_ephemeral(new: &Value, old: &Value) -> Errors {
+    let mut errors = validate_whole(new);
+    update::validate_ephemeral(new, old, &mut errors);
     errors
 }
 

@@ -194,8 +194,7 @@ fn differences(old: &Value, new: &Value) -> String {
 }
 
 /// Rules for `/ephemeralcontainers`: containers are added, never changed or taken away.
-pub(crate) fn validate_ephemeral(new: &Value, old: &Value) -> Errors {
-    let mut errors = Errors::new();
+pub(super) fn validate_ephemeral(new: &Value, old: &Value, errors: &mut Errors) {
     let (root, before) = (Field::root(new), Field::root(old));
     let (spec, old_spec) = (root.child("spec"), before.child("spec"));
     let (list, old_list) = (
@@ -210,16 +209,15 @@ pub(crate) fn validate_ephemeral(new: &Value, old: &Value) -> Errors {
             Some(_) => {
                 let detail =
                     format!("existing ephemeral containers \"{name}\" may not be changed\n");
-                list.forbidden(&mut errors, detail);
+                list.forbidden(errors, detail);
             }
             None => {
                 let detail =
                     format!("existing ephemeral containers \"{name}\" may not be removed\n");
-                list.forbidden(&mut errors, detail);
+                list.forbidden(errors, detail);
             }
         }
     }
-    errors
 }
 
 /// Rules for `/status`: what has ended stays ended, unless it may be restarted.
