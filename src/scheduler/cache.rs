@@ -1,16 +1,17 @@
 //! What the scheduler believes: nodes, the pods bound to them, and those it has just decided about.
 //!
-//! Between the decision and the watch event that confirms it, a pod is *assumed*: counted on its node
-//! as if it were bound. Without that, the next cycle would give the same room away again. `engine`
-//! feeds observations and decisions in; a cycle begins with `update`.
+//! Between the decision and the watch event that confirms it, a pod is *assumed*: counted on its
+//! node as if it were bound. Without that, the next cycle would give the same room away again.
+//! `engine` feeds observations and decisions in; a cycle begins with `update`.
 //!
 //! 1. The sums of each node equal the fold of its pods (H12).
 //! 2. An assumed pod counts until it is confirmed, forgotten or gone (H14).
 //! 3. Pods of a node that is unknown, or gone, stay counted under its name.
-//! 4. Each change of a node has a higher generation than all before it, also across delete and create.
+//! 4. Each change of a node has a higher generation than all before it, also across delete and
+//!    create.
 //!
-//! Upstream: `pkg/scheduler/backend/cache/cache.go`. Left out: expiry of assumed pods, which upstream
-//! has switched off.
+//! Upstream: `pkg/scheduler/backend/cache/cache.go`. Left out: expiry of assumed pods, which
+//! upstream has switched off.
 //!
 //! Book: `book/src/scheduler/cache.md`.
 
@@ -209,7 +210,7 @@ impl Cache {
     }
 
     // ANCHOR: update
-    /// Brings a snapshot up to date: one pointer for each node that changed since it last was.
+    /// Brings a snapshot up to date: one pointer for each node that changed since.
     pub fn update(&self, snapshot: &mut Snapshot) {
         snapshot.infos.resize(self.infos.len(), None);
         let missed = (Generation(snapshot.generation.0 + 1), NodeId::default())..;

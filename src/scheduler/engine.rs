@@ -13,6 +13,7 @@
 //!
 //! Book: `book/src/scheduler/binding.md`.
 
+use core::fmt;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -102,8 +103,8 @@ pub(crate) struct Attempt {
     pub(crate) binding: Option<(Binding, Time)>,
 }
 
-/// How long a request may live in an API server (`--request-timeout`): what has not happened by then
-/// never will.
+/// How long a request may live in an API server (`--request-timeout`): what has not happened by
+/// then never will.
 pub const REQUEST_LIFETIME: Duration = Duration::from_secs(60);
 
 /// The scheduler's whole state.
@@ -202,7 +203,6 @@ impl Engine {
         }
     }
 
-    // ANCHOR: bind_done
     /// Takes in what became of a binding.
     pub fn bind_done(&mut self, uid: &Uid, outcome: BindOutcome, now: Time) -> Option<Step> {
         match outcome {
@@ -211,16 +211,17 @@ impl Engine {
             // M43: the answer was lost, not necessarily the binding. Forgetting it now would give
             // the room to the next pod, and both would run there.
             BindOutcome::Unknown if self.guards.on(Guard::M43) => {}
-            BindOutcome::Unknown => return self.give_up(uid, "no answer".into(), now),
+            BindOutcome::Unknown => return self.give_up(uid, "no answer", now),
         }
         None
     }
 
+    // ANCHOR: live_read
     /// Takes in what a live read has shown of a pod whose binding had no answer.
     ///
-    /// Not bound yet does not mean never: the lost request may still be on its way. Binding the same
-    /// pod to the same node once more is right in every case; forgetting is not. When the node has
-    /// gone meanwhile, read again later: `is_binding` says whether to.
+    /// Not bound yet does not mean never: the lost request may still be on its way.
+    /// Binding the same pod to the same node once more is right in every case; forgetting
+    /// is not. When the node has gone meanwhile, read again later, as long as `is_binding`.
     pub fn live_read(&mut self, uid: &Uid, shown: LiveRead, now: Time) -> Option<Step> {
         let attempt = self.binding.get(uid)?;
         let (binding, sent) = attempt.binding.clone()?;
@@ -231,11 +232,11 @@ impl Engine {
                 return Some(Step::Bind(binding));
             }
             LiveRead::Unbound if now.since(sent) < REQUEST_LIFETIME => {}
-            LiveRead::Unbound => return self.give_up(uid, "the node has gone".into(), now),
+            LiveRead::Unbound => return self.give_up(uid, "the node has gone", now),
         }
         None
     }
-    // ANCHOR_END: bind_done
+    // ANCHOR_END: live_read
 
     /// Whether a cache that lags, or a restarted watch, tells old news of this pod.
     fn is_older_than_known(&self, pod: &Pod) -> bool {
@@ -318,7 +319,7 @@ impl Engine {
     }
 
     /// The binding will not happen: the room is free again, and the pod is tried again.
-    fn give_up(&mut self, uid: &Uid, message: String, now: Time) -> Option<Step> {
+    fn give_up(&mut self, uid: &Uid, message: impl fmt::Display, now: Time) -> Option<Step> {
         let attempt = self.binding.remove(uid)?;
         let message = format!("binding rejected: {message}");
         self.take_back(

@@ -2,7 +2,8 @@
 //!
 //! A plugin is one value that implements [`Plugin`] and, of the traits here, those whose moment
 //! concerns it; it says which by answering the `as_…` question. `framework/profile.rs` holds the
-//! plugins of one scheduler name and runs them; `schedule_one` calls that, in the order of this file.
+//! plugins of one scheduler name and runs them; `schedule_one` calls that, in the order of this
+//! file.
 //!
 //! | moment | trait | answers |
 //! | --- | --- | --- |
@@ -56,7 +57,7 @@ pub const MAX_NODE_SCORE: i64 = 100;
 // ANCHOR: plugin
 /// A plugin: a name, and the moments at which it wants to be asked.
 #[rustfmt::skip]
-#[allow(missing_docs, reason = "each answers with itself where the plugin has the trait")]
+#[allow(missing_docs, reason = "`Some(self)` where the plugin has the trait")]
 pub trait Plugin: Send {
     /// As in the configuration and in messages.
     fn name(&self) -> &'static str;

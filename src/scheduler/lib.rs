@@ -1,12 +1,13 @@
 //! The scheduler: decides on which node each pending pod is to run.
 //!
-//! In Kubernetes this is kube-scheduler. The one idea: a decision counts before it is written. A pod
-//! is *assumed* on its node the moment it is chosen, so that the next one sees the room as taken,
-//! and the binding travels to the API server on its own.
+//! In Kubernetes this is kube-scheduler. The one idea: a decision counts before it is written. A
+//! pod is *assumed* on its node the moment it is chosen, so that the next one sees the room as
+//! taken, and the binding travels to the API server on its own.
 //!
-//! The way in: [`Scheduler`] is the process that a shell drives; [`engine::Engine`] is the scheduler as a value, told what happened ([`engine::Event`]) and
-//! answering with [`engine::Step`]s; `schedule_one` is one pod from queue to binding; `plugins` is the
-//! table of who has a say, by the traits of [`framework`].
+//! The way in: [`Scheduler`] is the process that a shell drives; [`engine::Engine`] is the
+//! scheduler as a value, told what happened ([`engine::Event`]) and answering with
+//! [`engine::Step`]s; `schedule_one` is one pod from queue to binding; `plugins` is the table of
+//! who has a say, by the traits of [`framework`].
 //!
 //! Left out so far: evicting pods (preemption), volumes, inter-pod affinity and topology spreading,
 //! extenders, reading KubeSchedulerConfiguration.

@@ -1,7 +1,7 @@
 //! A node as scheduling sees it.
 //!
-//! Decoded once per revision; heartbeats change nothing in here, so an equal view means that nothing
-//! happened. The cache keeps it, filters and scores read it.
+//! Decoded once per revision; heartbeats change nothing in here, so an equal view means that
+//! nothing happened. The cache keeps it, filters and scores read it.
 //!
 //! Left out: conditions (the node lifecycle controller turns them into taints), volumes attached.
 //!

@@ -21,7 +21,8 @@ use crate::resource::{Bytes, MilliCpu, Resources};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Generation(pub u64);
 
-/// One node with its pods. Immutable once shared with a snapshot: the cache copies before it writes.
+/// One node with its pods. Immutable once shared with a snapshot: the cache copies before it
+/// writes.
 #[derive(Clone, Debug, Default)]
 pub struct NodeInfo {
     /// Name of the node.

@@ -1,8 +1,8 @@
 //! Pods that have been promised a node which is still being freed for them.
 //!
-//! A pod with `status.nominatedNodeName` counts on that node for pods of the same or lower priority,
-//! though it is not there yet; otherwise a small pod would take the room that preemption made for a
-//! large one. `engine` keeps it, `schedule_one` asks it for each node it filters.
+//! A pod with `status.nominatedNodeName` counts on that node for pods of the same or lower
+//! priority, though it is not there yet; otherwise a small pod would take the room that preemption
+//! made for a large one. `engine` keeps it, `schedule_one` asks it for each node it filters.
 //!
 //! 1. A pod is nominated on at most one node, and on none once it is bound or gone.
 //!

@@ -60,8 +60,11 @@ pub fn default_profile(scheduler_name: impl Into<Arc<str>>) -> Profile {
         (Box::new(ImageLocality), 1),
         (Box::new(DefaultBinder), 0),
     ];
-    let empty = Profile::new(scheduler_name);
-    table.into_iter().fold(empty, |profile, (plugin, weight)| profile.with(plugin, weight))
+    let mut profile = Profile::new(scheduler_name);
+    for (plugin, weight) in table {
+        profile = profile.with(plugin, weight);
+    }
+    profile
 }
 // ANCHOR_END: table
 

@@ -236,7 +236,8 @@ fn node_selector_term(labels: &Labels) -> Option<Term> {
 }
 
 /// Sums requests as `k8s.io/component-helpers/resource.PodRequests`: the containers together with
-/// the sidecars, or the most that any step of initialisation needs, whichever is more; and overhead.
+/// the sidecars, or the most that any step of initialisation needs, whichever is more; and
+/// overhead.
 fn pod_requests(spec: &PodObjectSpec, assumed: Option<(MilliCpu, Bytes)>) -> Resources {
     let of = |container: &PodObjectContainer| container_requests(container, assumed);
     let mut total = Resources::default();
@@ -411,7 +412,8 @@ mod tests {
             "initContainers":[
               {"image":"a","restartPolicy":"Always","resources":{"requests":{"cpu":"200m"}}},
               {"image":"b","resources":{"requests":{"cpu":"1"}}}],
-            "containers":[{"image":"c","resources":{"requests":{"cpu":"300m","memory":"1Mi"}}}]}}"#);
+            "containers":[
+              {"image":"c","resources":{"requests":{"cpu":"300m","memory":"1Mi"}}}]}}"#);
         assert_eq!(pod.spec.requests.cpu, MilliCpu(1210));
         assert_eq!(pod.spec.requests.memory, Bytes(1 << 20));
         let mib = 1 << 20;

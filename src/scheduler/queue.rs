@@ -10,16 +10,16 @@
 //!                                                       or five minutes
 //! ```
 //!
-//! `engine` adds, updates, removes and pops pods and offers changes; which change helps which pod is
-//! the plugins' business and comes in as an argument.
+//! `engine` adds, updates, removes and pops pods and offers changes; which change helps which pod
+//! is the plugins' business and comes in as an argument.
 //!
 //! 1. Each pod is in exactly one place (H11).
 //! 2. A change that arrives while a pod is in flight is offered to it when it comes back (L8).
 //! 3. Back-off is 1 s, 2 s, 4 s … and never more than 10 s (L10).
 //! 4. Nothing stays unschedulable longer than five minutes without another try (L8).
 //!
-//! Upstream: `pkg/scheduler/backend/queue/scheduling_queue.go`. Left out: popping from back-off while
-//! the active queue is empty (gate SchedulerPopFromBackoffQ).
+//! Upstream: `pkg/scheduler/backend/queue/scheduling_queue.go`. Left out: popping from back-off
+//! while the active queue is empty (gate SchedulerPopFromBackoffQ).
 //!
 //! Book: `book/src/scheduler/queue.md`.
 
@@ -236,7 +236,6 @@ impl Queue {
         }
     }
 
-    // ANCHOR: put_back
     /// Takes an in-flight pod back after a cycle that found no node.
     ///
     /// Refused by nobody in particular means that something went wrong: it backs off. Refused by
@@ -272,7 +271,6 @@ impl Queue {
             self.offer(uid, &change, hint, now);
         }
     }
-    // ANCHOR_END: put_back
 
     /// Offers a change to every pod that waits for one, but for the one that caused it.
     pub fn happened(&mut self, change: Change, cause: Option<&Uid>, hint: HintFn<'_>, now: Time) {
@@ -305,10 +303,11 @@ impl Queue {
         }
     }
 
+    // ANCHOR: offer
     /// Keeps a change for the pods in flight.
     fn record(&mut self, change: Change) {
-        // M49: without this, what happens between a pod's snapshot and its return is lost, and the
-        // pod waits for the five-minute flush (#120413).
+        // M49: without this, what happens between a pod's snapshot and its return is lost,
+        // and the pod waits for the five-minute flush (#120413).
         if self.guards.on(Guard::M49) && !self.flying.is_empty() {
             self.changes.push_back(change);
         }
@@ -322,7 +321,8 @@ impl Queue {
         if !matches!(queued.place, Place::Unschedulable(_)) {
             return;
         }
-        let sees_hope = |plugin: &&'static str| hint(plugin, &queued.pod, change) == Hint::Queue;
+        let pod = &queued.pod;
+        let sees_hope = |plugin: &&'static str| hint(plugin, pod, change) == Hint::Queue;
         if queued.pending_on.iter().any(&sees_hope) {
             self.take(uid);
             self.put(uid, Place::Active);
@@ -331,9 +331,10 @@ impl Queue {
             self.back_off(uid, now);
         }
     }
+    // ANCHOR_END: offer
 
     // ANCHOR: back_off
-    /// Puts a pod into back-off, or into the active queue when its back-off is over already.
+    /// Puts a pod into back-off, or into the active queue when that is over already.
     fn back_off(&mut self, uid: &Uid, now: Time) {
         let Some(queued) = self.pods.get(uid) else {
             return;

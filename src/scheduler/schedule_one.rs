@@ -44,7 +44,7 @@ enum Failure {
 
 impl Engine {
     // ANCHOR: cycle
-    /// Does the next thing there is to do; `None` when there is nothing before `next_wake`.
+    /// Does the next thing there is to do; `None`: nothing before `next_wake`.
     pub fn cycle(&mut self, now: Time) -> Option<Step> {
         self.queue.tick(now);
         if let Some(step) = self.next_permitted(now) {
@@ -107,7 +107,6 @@ impl Engine {
         }
     }
 
-    // ANCHOR: schedule_pod
     /// The node for a pod.
     fn schedule_pod(
         &mut self,
@@ -130,7 +129,6 @@ impl Engine {
             .map(|info| Arc::clone(&info.name));
         chosen.ok_or_else(|| Failure::Error(Status::new(Code::Error, "the node has gone")))
     }
-    // ANCHOR_END: schedule_pod
 
     fn find_nodes_that_fit(
         &mut self,
@@ -242,8 +240,8 @@ impl Engine {
     }
 
     // ANCHOR: nodes_to_find
-    /// How many feasible nodes are enough: all of a small cluster, half of 100 nodes' worth and less
-    /// with each 125 nodes, at least 5 % and at least 100.
+    /// How many feasible nodes are enough: all of a small cluster; else 50 % of the
+    /// nodes less 1 % for each 125 of them, at least 5 %, and at least 100 nodes.
     fn nodes_to_find(&self, nodes: usize) -> usize {
         if nodes < MIN_NODES_TO_FIND {
             return nodes;
@@ -257,9 +255,11 @@ impl Engine {
         (nodes * percentage / 100).max(MIN_NODES_TO_FIND)
     }
 
-    /// The node with the highest score; among equals each with the same chance (reservoir sampling).
+    /// The node with the highest score; among equals each with the same chance
+    /// (reservoir sampling).
     fn select_host(&mut self, nodes: &[NodeId], scores: &[i64]) -> NodeId {
-        let (mut chosen, mut highest, mut equals) = (NodeId::default(), i64::MIN, 0_u32);
+        let mut chosen = NodeId::default();
+        let (mut highest, mut equals) = (i64::MIN, 0_u32);
         for (&node, &score) in nodes.iter().zip(scores) {
             if score > highest {
                 (chosen, highest, equals) = (node, score, 1);
@@ -285,7 +285,8 @@ impl Engine {
     ) -> Step {
         let mut nominated = None;
         let message = if self.snapshot.is_empty() {
-            // Upstream retries after back-off; we wait for a node, which is what NodeName hopes for.
+            // Upstream retries after back-off; we wait for a node, which is what NodeName hopes
+            // for.
             diagnosis.unschedulable_plugins.insert("NodeName");
             "no nodes available to schedule pods".to_owned()
         } else {

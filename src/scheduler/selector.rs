@@ -1,9 +1,10 @@
 //! Node selectors: the requirements that a node's labels (or its name) must meet.
 //!
-//! `spec.nodeSelector` and both halves of `spec.affinity.nodeAffinity` become [`NodeSelector`]s when
-//! a pod is decoded; the plugin NodeAffinity asks whether a node matches.
+//! `spec.nodeSelector` and both halves of `spec.affinity.nodeAffinity` become [`NodeSelector`]s
+//! when a pod is decoded; the plugin NodeAffinity asks whether a node matches.
 //!
-//! 1. Terms are alternatives, requirements within a term are all needed, an empty term matches nothing.
+//! 1. Terms are alternatives, requirements within a term are all needed, an empty term matches
+//!    nothing.
 //!
 //! Upstream: `k8s.io/component-helpers/scheduling/corev1/nodeaffinity`.
 //!
@@ -40,8 +41,8 @@ pub struct Requirement {
 impl Requirement {
     /// Whether a value (`None`: the key is absent) meets the requirement.
     ///
-    /// `NotIn` holds for an absent key; `Gt` and `Lt` compare as decimal integers and hold only when
-    /// both sides are.
+    /// `NotIn` holds for an absent key; `Gt` and `Lt` compare as decimal integers and hold only
+    /// when both sides are.
     pub fn holds(&self, value: Option<&str>) -> bool {
         let listed = |value: &str| self.values.iter().any(|v| v.as_ref() == value);
         let bound = || self.values.first().and_then(|v| v.parse::<i64>().ok());

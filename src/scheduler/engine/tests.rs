@@ -361,15 +361,21 @@ fn run(ops: &[Op], guards: Guards) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(300)
+    })]
 
     /// H1 and H11 are checked after each step.
     #[test]
-    fn no_node_is_overcommitted_and_each_pod_has_one_place(ops in prop::collection::vec(op(), 1..80)) {
+    fn no_node_is_overcommitted_and_each_pod_has_one_place(
+        ops in prop::collection::vec(op(), 1..80),
+    ) {
         run(&ops, Guards::default());
     }
 
-    /// H12 and L8 (within back-off, without the flush), once everything under way has come to an end.
+    /// H12 and L8 (within back-off, without the flush), once everything under way has come to an
+    /// end.
     #[test]
     fn the_cache_becomes_the_truth_and_nobody_waits_beside_room(
         ops in prop::collection::vec(op(), 1..60),

@@ -1,6 +1,7 @@
 //! What happens in the cluster, as plugins are asked about it.
 //!
-//! `engine` makes a change of every observation; `queue` offers it to the plugins that refused a pod.
+//! `engine` makes a change of every observation; `queue` offers it to the plugins that refused a
+//! pod.
 //!
 //! Upstream: `ClusterEvent` in `pkg/scheduler/framework/types.go`.
 //!

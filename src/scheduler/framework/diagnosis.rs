@@ -45,7 +45,7 @@ impl Diagnosis {
     }
 
     // ANCHOR: message
-    /// `0/5 nodes are available: 1 node(s) were unschedulable, 4 Insufficient cpu. preemption: …`
+    /// `0/5 nodes are available: 1 node(s) were unschedulable, 4 Insufficient cpu. …`
     pub fn message(&self) -> String {
         let mut line = format!("0/{} nodes are available:", self.nodes);
         if let Some(refusal) = &self.pre_filter {
@@ -62,8 +62,8 @@ impl Diagnosis {
         line
     }
 
-    /// `3 Insufficient cpu`: each reason with the number of nodes that gave it, sorted as text, so
-    /// that 12 comes before 2; upstream does the same.
+    /// `3 Insufficient cpu`: each reason with the number of nodes that gave it, sorted
+    /// as text, so that 12 comes before 2; upstream does the same.
     fn histogram(&self) -> Vec<String> {
         let mut reasons: BTreeMap<&Cow<'static, str>, usize> = BTreeMap::new();
         for reason in self.refused.iter().flat_map(|(_, status)| &status.reasons) {

@@ -2,7 +2,8 @@
 //!
 //! `plugins::default_profile` builds one; `schedule_one` and `engine` run it.
 //!
-//! 1. Plugins are asked in the order of the table; the first that refuses ends PreFilter and Filter.
+//! 1. Plugins are asked in the order of the table; the first that refuses ends PreFilter and
+//!    Filter.
 //! 2. A plugin that answered `Skip` in PreFilter (PreScore) is not asked in Filter (Score).
 //!
 //! Upstream: `pkg/scheduler/framework/runtime/framework.go`.

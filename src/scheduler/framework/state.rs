@@ -1,7 +1,8 @@
 //! What plugins note down for themselves during one cycle of one pod.
 //!
 //! PreFilter and PreScore compute what Filter and Score would compute again for each node. Each
-//! plugin stores a value of a type of its own, so that plugins cannot read one another's by mistake.
+//! plugin stores a value of a type of its own, so that plugins cannot read one another's by
+//! mistake.
 //!
 //! Upstream: `pkg/scheduler/framework/cycle_state.go`, keyed by string.
 //!

@@ -1,8 +1,8 @@
 //! DefaultPreemption: whether evicting pods of lower priority would make room.
 //!
-//! For each node that refused for a reason that can pass, it asks the filters again with all pods of
-//! lower priority away, and says in kube-scheduler's words why that does not help. Where it would
-//! help, it says that too and evicts nothing: choosing and deleting victims is not built yet.
+//! For each node that refused for a reason that can pass, it asks the filters again with all pods
+//! of lower priority away, and says in kube-scheduler's words why that does not help. Where it
+//! would help, it says that too and evicts nothing: choosing and deleting victims is not built yet.
 //!
 //! Upstream: `pkg/scheduler/framework/plugins/defaultpreemption`, `framework/preemption`.
 //!

@@ -1,7 +1,7 @@
 //! ImageLocality: prefers nodes that have the pod's images already.
 //!
-//! The size of an image counts in proportion to how many nodes have it, so that an image on one node
-//! does not draw every pod there.
+//! The size of an image counts in proportion to how many nodes have it, so that an image on one
+//! node does not draw every pod there.
 //!
 //! Upstream: `pkg/scheduler/framework/plugins/imagelocality`. Left out: image volumes.
 //!

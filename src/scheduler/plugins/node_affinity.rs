@@ -1,7 +1,7 @@
 //! NodeAffinity: the labels a pod wants its node to have.
 //!
-//! `nodeSelector` and required node affinity filter; preferred node affinity scores with its weights.
-//! A pod limited to nodes by name (daemon pods are) is only tried on those.
+//! `nodeSelector` and required node affinity filter; preferred node affinity scores with its
+//! weights. A pod limited to nodes by name (daemon pods are) is only tried on those.
 //!
 //! Upstream: `pkg/scheduler/framework/plugins/nodeaffinity`. Left out: `addedAffinity`.
 //!

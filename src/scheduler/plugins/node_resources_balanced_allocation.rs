@@ -3,8 +3,8 @@
 //! A node with all CPU taken and half its memory free has memory that nobody can use. The score is
 //! 100 minus the standard deviation of the two utilisations, in per cent.
 //!
-//! Upstream: `pkg/scheduler/framework/plugins/noderesources/balanced_allocation.go` of v1.33. Left out:
-//! resources other than CPU and memory.
+//! Upstream: `pkg/scheduler/framework/plugins/noderesources/balanced_allocation.go` of v1.33. Left
+//! out: resources other than CPU and memory.
 //!
 //! Book: `book/src/scheduler/framework.md`.
 
@@ -31,8 +31,8 @@ impl Plugin for NodeResourcesBalancedAllocation {
 }
 
 impl PreScore for NodeResourcesBalancedAllocation {
-    /// A pod without requests says nothing about balance, and would pile up on the node that happens
-    /// to be most even (#129138).
+    /// A pod without requests says nothing about balance, and would pile up on the node that
+    /// happens to be most even (#129138).
     fn pre_score(
         &self,
         _state: &mut CycleState,

@@ -175,7 +175,6 @@ fn for_each_resource(
     }
 }
 
-// ANCHOR: score
 impl Score for NodeResourcesFit {
     fn score(&self, _state: &CycleState, pod: &Pod, info: &NodeInfo) -> Result<i64, Status> {
         let Some(all) = info.allocatable() else {
@@ -203,7 +202,6 @@ impl Score for NodeResourcesFit {
         Ok(self.strategy.mean(sum, weights))
     }
 }
-// ANCHOR_END: score
 
 impl Strategy {
     /// The score of one resource.

@@ -1,7 +1,7 @@
 //! NodeUnschedulable: nothing new on a cordoned node.
 //!
-//! A pod that tolerates the taint `node.kubernetes.io/unschedulable:NoSchedule` may go there all the
-//! same: that is how daemon pods do.
+//! A pod that tolerates the taint `node.kubernetes.io/unschedulable:NoSchedule` may go there all
+//! the same: that is how daemon pods do.
 //!
 //! Upstream: `pkg/scheduler/framework/plugins/nodeunschedulable`.
 //!
