@@ -35,7 +35,9 @@ fn pod() -> Value {
     let tolerates = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
     let sources = json!([
         {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
-        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [
+            {"key": "ca.crt", "path": "ca.crt"},
+        ]}},
     ]);
     let mount = "/var/run/secrets/kubernetes.io/serviceaccount";
     json!({
@@ -58,7 +60,9 @@ fn pod() -> Value {
             "serviceAccountName": "default", "terminationGracePeriodSeconds": 30,
             "tolerations": [tolerates("node.kubernetes.io/not-ready"),
                 tolerates("node.kubernetes.io/unreachable")],
-            "volumes": [{"name": "token", "projected": {"defaultMode": 420, "sources": sources}}],
+            "volumes": [
+                {"name": "token", "projected": {"defaultMode": 420, "sources": sources}},
+            ],
         },
         "status": {"phase": "Pending", "qosClass": "Burstable"},
     })
