@@ -132,11 +132,12 @@ impl Engine {
         let (mut begun, mut happened) = (Vec::new(), Vec::new());
         while !self.is_over() {
             self.settle();
+            let open = self.stopping.is_empty();
             let wake = tokio::time::sleep_until(self.next_wake().into());
             tokio::select! {
                 biased;
                 _ = events.recv_many(&mut happened, EVENTS_AT_ONCE) => {}
-                n = calls.recv_many(&mut begun, REQUESTS_AT_ONCE), if self.stopping.is_empty() => {
+                n = calls.recv_many(&mut begun, REQUESTS_AT_ONCE), if open => {
                     if n == 0 {
                         break;
                     }

@@ -32,6 +32,8 @@ pub(crate) const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 type Incomings = hyper::Request<Incoming>;
 type Outgoing = hyper::Response<Body>;
+/// What hyper wants of a service: an answer, never an error.
+type Answer = Result<Outgoing, Infallible>;
 
 /// What all connections share.
 #[derive(Clone)]
@@ -43,7 +45,7 @@ pub(crate) struct Service {
 impl Service {
     // ANCHOR: answer
     /// Answers a request of this peer.
-    pub async fn answer(self, mut arrived: Incomings, peer: Peer) -> Result<Outgoing, Infallible> {
+    pub async fn answer(self, mut arrived: Incomings, peer: Peer) -> Answer {
         let request = match read(&mut arrived, peer).await {
             Ok(request) => request,
             Err(status) => return Ok(refusal(&status)),

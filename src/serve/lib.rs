@@ -43,7 +43,7 @@ pub use file_log::{FileLog, SnapshotWriter};
 pub use kubeconfig::Kubeconfig;
 pub use listener::{Listener, listen};
 pub use node_streams::{
-    MESSAGES_QUEUED, NodeStream, NodeStreams, Process, ProcessInput, ProcessOutput,
+    MESSAGES_QUEUED, NodeStream, NodeStreams, Opened, Process, ProcessInput, ProcessOutput,
 };
 pub use pki::{Identity, Pki};
 pub use token::{Es256, kept_token, random_token};

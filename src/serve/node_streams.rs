@@ -14,12 +14,16 @@ use wavetank_apiserver::Tunnel;
 /// How many messages of a stream wait before their sender does.
 pub const MESSAGES_QUEUED: usize = 64;
 
+/// Where the answer to [`NodeStreams::open`] goes.
+pub type Opened = oneshot::Sender<Result<NodeStream, Box<Status>>>;
+
 // ANCHOR: node_streams
 /// All nodes' streams.
 pub trait NodeStreams: Send + Sync + 'static {
-    /// Opens what the tunnel names, and answers through `reply` when it is open or refused; a reply
-    /// that is dropped is answered to the client as an internal error. Must not block.
-    fn open(&self, tunnel: Tunnel, reply: oneshot::Sender<Result<NodeStream, Box<Status>>>);
+    /// Opens what the tunnel names, and answers through `reply` when it is open or
+    /// refused; a reply that is dropped is answered to the client as an internal error.
+    /// Must not block.
+    fn open(&self, tunnel: Tunnel, reply: Opened);
 }
 // ANCHOR_END: node_streams
 

@@ -62,7 +62,7 @@ impl TokenSigner for Es256 {
     fn sign(&self, claims_json: &str) -> String {
         let signed = format!("{}.{}", self.header, URL_SAFE_NO_PAD.encode(claims_json));
         match self.key.sign(&self.random, signed.as_bytes()) {
-            Ok(signature) => format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref())),
+            Ok(signature) => format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)),
             // The system has no randomness to give: a token that nobody accepts.
             Err(_) => signed,
         }
@@ -74,7 +74,7 @@ impl TokenSigner for Es256 {
         if header != self.header {
             return None;
         }
-        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.key.public_key().as_ref());
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.key.public_key());
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
         key.verify(signed.as_bytes(), &signature).ok()?;
         String::from_utf8(URL_SAFE_NO_PAD.decode(claims).ok()?).ok()

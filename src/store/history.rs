@@ -67,7 +67,8 @@ impl History {
     }
 
     // ANCHOR: drain
-    /// The next events up to the visible revision: about `max`, rounded up to a whole revision.
+    /// The next events up to the visible revision: about `max`, rounded up to a whole
+    /// revision.
     pub fn drain(&mut self, id: &WatchId, visible: Revision, max: usize) -> Batch {
         let from = self.place(id);
         let first = self.events.partition_point(|event| event.revision <= from);

@@ -30,8 +30,8 @@ enum Version {
     Deleted(Revision),
 }
 
-/// A key's versions. Most keys have one after a compaction, so the newest stands apart and the
-/// vector of the others, most often empty, owns no allocation.
+/// A key's versions. Most keys have one after a compaction, so the newest stands apart
+/// and the vector of the others, most often empty, owns no allocation.
 #[derive(Debug)]
 struct Versions {
     newest: Version,

@@ -33,5 +33,5 @@ pub use memory_log::{Loss, MemoryLog};
 pub use recover::Damage;
 pub use snapshot::Snapshot;
 pub use store::{Compacted, Range, ReadError, Store};
-pub use txn::{Compare, MAX_TXN_BYTES, MAX_TXN_OPS, Op, Refused, Ticket, Txn, TxnResult};
+pub use txn::{Answer, Compare, MAX_TXN_BYTES, MAX_TXN_OPS, Op, Refused, Ticket, Txn, TxnResult};
 pub use value::{Event, Key, KeyValue, LeaseId, prefix_end};

@@ -104,7 +104,8 @@ pub trait Log {
     /// Cuts a file off and syncs it.
     fn truncate(&mut self, file: FileKind, bytes: u64) -> Result<(), LogError>;
 
-    /// Begins a new segment with these bytes, and syncs it and its name. Appends go there.
+    /// Begins a new segment with these bytes, and syncs it and its name. Appends go
+    /// there.
     fn create(&mut self, file: FileKind, header: &[u8]) -> Result<(), LogError>;
 
     /// Appends to the newest segment; not there for sure until `sync`.
@@ -159,8 +160,9 @@ pub fn prune(log: &mut dyn Log, covers: u64) -> Result<(), LogError> {
 }
 
 // ANCHOR: open
-/// Brings the store back from its log: the newest snapshot, then every frame after it. A torn tail
-/// is cut off; appends go to a new segment. Leases begin their whole time at `now`.
+/// Brings the store back from its log: the newest snapshot, then every frame after it.
+/// A torn tail is cut off; appends go to a new segment. Leases begin their whole time
+/// at `now`.
 pub fn open(log: &mut dyn Log, now: Time) -> Result<Store, OpenError> {
     let mut snapshot = None;
     let mut segments = Vec::new();
@@ -178,7 +180,8 @@ pub fn open(log: &mut dyn Log, now: Time) -> Result<Store, OpenError> {
     }
     let covers = snapshot.unwrap_or(0);
     for (n, first) in segments.iter().enumerate() {
-        // A segment ends where the next one begins; what the snapshot covers need not be read.
+        // A segment ends where the next one begins; what the snapshot covers need not
+        // be read.
         let next = segments.get(n + 1);
         if next.is_some_and(|next| *next <= covers) {
             continue;

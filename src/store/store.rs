@@ -27,7 +27,7 @@ use crate::index::Index;
 use crate::lease::Leases;
 use crate::record::Writer;
 use crate::snapshot::Snapshot;
-use crate::txn::{Compare, Op, Refused, Ticket, Txn, TxnResult, check};
+use crate::txn::{Answer, Compare, Op, Refused, Ticket, Txn, TxnResult, check};
 use crate::value::{Event, Key, KeyValue, LeaseId};
 
 /// The revision asked for is compacted away: relist and watch from there (HTTP 410 `Expired`).
@@ -71,7 +71,7 @@ struct Promise {
     ticket: Ticket,
     /// The head's revision after it, which becomes visible with the answer.
     head: Revision,
-    answer: Result<TxnResult, Refused>,
+    answer: Answer,
 }
 
 // ANCHOR: store
@@ -111,8 +111,8 @@ impl Store {
     }
 
     // ANCHOR: stage
-    /// Does a transaction at the head. Its answer comes from `durable`; until then nobody but later
-    /// transactions can see it.
+    /// Does a transaction at the head. Its answer comes from `durable`; until then
+    /// nobody but later transactions can see it.
     pub fn stage(&mut self, txn: Txn) -> Ticket {
         let answer = check(&txn).and_then(|()| {
             let succeeded = txn.compares.iter().all(|compare| self.holds(compare));
@@ -229,7 +229,7 @@ impl Store {
         true
     }
 
-    fn promise(&mut self, answer: Result<TxnResult, Refused>) -> Ticket {
+    fn promise(&mut self, answer: Answer) -> Ticket {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         self.promises.push_back(Promise {
@@ -260,8 +260,9 @@ impl Store {
     }
 
     // ANCHOR: durable
-    /// The log is synced up to this ticket: makes its transactions visible and gives their answers.
-    pub fn durable(&mut self, upto: Ticket) -> Vec<(Ticket, Result<TxnResult, Refused>)> {
+    /// The log is synced up to this ticket: makes its transactions visible and gives
+    /// their answers.
+    pub fn durable(&mut self, upto: Ticket) -> Vec<(Ticket, Answer)> {
         assert!(
             Some(upto) <= self.handed_out,
             "only what was handed out can be on disk"
@@ -365,17 +366,18 @@ impl Store {
     }
 
     // ANCHOR: compact
-    /// Forgets what only reads before `at` could see: they are refused from now on, and `sweep`
-    /// gives the memory back. Compaction is about memory; the log forgets by snapshots.
+    /// Forgets what only reads before `at` could see: they are refused from now on, and
+    /// `sweep` gives the memory back. Compaction is about memory; the log forgets by
+    /// snapshots.
     pub fn compact(&mut self, at: Revision) -> Result<(), ReadError> {
         self.readable(Some(at))?;
         self.compacted = at;
         Ok(())
     }
 
-    /// Drops at most `max` events that are compacted, and the versions they replaced; says whether
-    /// there are more. Its cost is in events and not in keys, so the caller decides how long others
-    /// have to wait.
+    /// Drops at most `max` events that are compacted, and the versions they replaced;
+    /// says whether there are more. Its cost is in events and not in keys, so the
+    /// caller decides how long others have to wait.
     pub fn sweep(&mut self, max: usize) -> bool {
         for _ in 0..max {
             let Some(event) = self.history.forget(self.compacted) else {

@@ -25,7 +25,8 @@ pub const MAX_TXN_BYTES: usize = 3 * 512 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are what the sentences name")]
 pub enum Compare {
-    /// The key was last written at `equals`; revision 0 says that the key does not exist.
+    /// The key was last written at `equals`; revision 0 says that the key does not
+    /// exist.
     ModRevision { key: Key, equals: Revision },
     /// The key's life began at `equals`; revision 0 says that the key does not exist.
     CreateRevision { key: Key, equals: Revision },
@@ -106,6 +107,9 @@ pub enum Refused {
 /// The place of a staged operation in the order of all; answers come in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub(crate) u64);
+
+/// The answer to one staged operation.
+pub type Answer = Result<TxnResult, Refused>;
 
 /// Checks what can be known without the store: sizes, and that no key is written twice.
 pub(crate) fn check(txn: &Txn) -> Result<(), Refused> {

@@ -40,7 +40,8 @@ pub struct KeyValue {
     pub create_revision: Revision,
     /// The revision that wrote this version.
     pub mod_revision: Revision,
-    /// How many times the key was written in this life, this one included: 1 after creation.
+    /// How many times the key was written in this life, this one included: 1 after
+    /// creation.
     pub version: u64,
     /// The lease that the key dies with.
     pub lease: Option<LeaseId>,
