@@ -2,7 +2,5 @@
 //!
 //! Book: `book/src/simulator/runtime.md`.
 
-mod mutants;
-mod properties;
 mod rig;
 mod scenarios;

@@ -1,0 +1,92 @@
+//! The store of a simulated cluster and the disk below it.
+//!
+//! Transactions are staged as they come; while one group is being synced the next collects, as a
+//! real log does. When the sync is done, the answers of the group are released in order.
+//!
+//! 1. No answer is released before the records it depends on are synced.
+//!
+//! Book: `book/src/simulator/world.md`.
+
+use std::collections::BTreeMap;
+
+use wavetank_api::Time;
+use wavetank_apiserver::Ticket as RequestTicket;
+use wavetank_store::{Log, MemoryLog, Refused, Store, Ticket, Txn, TxnResult};
+
+use crate::trace::EventId;
+
+/// Who waits for a transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiter {
+    pub(crate) server: usize,
+    pub(crate) ticket: RequestTicket,
+    /// The event during which the transaction was staged.
+    pub(crate) cause: EventId,
+}
+
+/// A released answer.
+pub(crate) struct Released {
+    pub(crate) waiter: Waiter,
+    pub(crate) result: Result<TxnResult, Refused>,
+}
+
+pub(crate) struct Disk {
+    pub(crate) store: Store,
+    log: MemoryLog,
+    waiting: BTreeMap<Ticket, Waiter>,
+    /// The group that is being synced.
+    syncing: Option<Ticket>,
+}
+
+impl Disk {
+    /// An empty store on an empty disk.
+    pub(crate) fn new(now: Time) -> Self {
+        let mut log = MemoryLog::new();
+        // An empty memory log has nothing that could be damaged.
+        let store = wavetank_store::open(&mut log, now).unwrap_or_default();
+        Disk {
+            store,
+            log,
+            waiting: BTreeMap::new(),
+            syncing: None,
+        }
+    }
+
+    /// Stages a transaction.
+    pub(crate) fn stage(&mut self, txn: Txn, waiter: Waiter) {
+        let ticket = self.store.stage(txn);
+        self.waiting.insert(ticket, waiter);
+    }
+
+    /// Starts to sync what has collected; false when there is nothing, or a sync is under way.
+    pub(crate) fn start_sync(&mut self) -> bool {
+        if self.syncing.is_some() {
+            return false;
+        }
+        let Some((upto, bytes)) = self.store.unsynced() else {
+            return false;
+        };
+        // A memory log takes what it is given; faults are asked for, and are the next part's.
+        let appended = self.log.append(&bytes);
+        debug_assert!(appended.is_ok(), "a memory log without faults appends");
+        self.syncing = Some(upto);
+        true
+    }
+
+    /// The sync is done: releases the answers of its group.
+    pub(crate) fn synced(&mut self) -> Vec<Released> {
+        let Some(upto) = self.syncing.take() else {
+            return Vec::new();
+        };
+        let synced = self.log.sync();
+        debug_assert!(synced.is_ok(), "a memory log without faults syncs");
+        let released = self.store.durable(upto);
+        let mut answers = Vec::with_capacity(released.len());
+        for (ticket, result) in released {
+            if let Some(waiter) = self.waiting.remove(&ticket) {
+                answers.push(Released { waiter, result });
+            }
+        }
+        answers
+    }
+}

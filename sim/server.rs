@@ -1,0 +1,345 @@
+//! API servers in the world: who waits for which answer, and what their caches have seen.
+//!
+//! An API server's core hands out [`Step`]s; this file carries them: transactions to the store,
+//! answers and frames to the processes, waiting requests nowhere until the cache moves.
+//!
+//! Book: `book/src/simulator/world.md`.
+
+use std::collections::BTreeMap;
+
+use wavetank_api::{Request, Response, Status, Time};
+use wavetank_apiserver::{ApiServer, Input, Step, StreamId, Ticket, Unavailable};
+use wavetank_informer::{CallId, Failure};
+use wavetank_store::{Batch, WatchId};
+
+use crate::disk::{Released, Waiter};
+use crate::network::{Fate, ProcessId};
+use crate::process::News;
+use crate::trace::{EventId, What};
+use crate::world::{Event, World};
+
+/// Where a request came from, and where its answer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Origin {
+    pub(crate) process: ProcessId,
+    pub(crate) incarnation: u32,
+    pub(crate) call: CallId,
+    /// Whether the answer is a stream.
+    pub(crate) stream: bool,
+}
+
+/// A stream that an API server feeds.
+struct Outlet {
+    origin: Origin,
+    /// When the last frame arrives: the next one does not overtake it.
+    last_arrival: Time,
+}
+
+/// What an origin waits for.
+#[derive(Clone, Copy)]
+enum Pending {
+    Answer(Ticket),
+    Stream(StreamId),
+}
+
+/// One API server and its callers.
+pub(crate) struct Server {
+    pub(crate) api: ApiServer,
+    /// Its watch on the store.
+    pub(crate) watch: WatchId,
+    /// When the last batch of that watch reaches it.
+    pub(crate) last_batch: Time,
+    callers: BTreeMap<Ticket, Option<Origin>>,
+    outlets: BTreeMap<StreamId, Outlet>,
+    pending: BTreeMap<Origin, Pending>,
+    wake: Option<Time>,
+}
+
+impl Server {
+    pub(crate) fn new(api: ApiServer, watch: WatchId, now: Time) -> Self {
+        Server {
+            api,
+            watch,
+            last_batch: now,
+            callers: BTreeMap::new(),
+            outlets: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            wake: None,
+        }
+    }
+}
+
+impl World {
+    pub(crate) fn arrive(
+        &mut self,
+        server: usize,
+        origin: Origin,
+        request: Request,
+        cause: EventId,
+    ) {
+        self.mark_request(server, origin, &request, cause);
+        let step = self.servers[server].api.begin(request, self.now);
+        self.act(server, Some(origin), step);
+        self.after(server);
+    }
+
+    fn mark_request(&mut self, server: usize, origin: Origin, request: &Request, cause: EventId) {
+        let mark = crate::trace::Mark {
+            tag: b'q',
+            who: server as u64,
+            which: origin.call.0,
+            bytes: request.target.as_bytes(),
+        };
+        let first = self.trace.event(self.now, cause, &mark);
+        let body = crate::trace::Mark {
+            tag: b'b',
+            who: 0,
+            which: 0,
+            bytes: &request.body,
+        };
+        self.current = self.trace.event(self.now, first, &body);
+        let process = self.name_of(origin.process);
+        self.trace
+            .record(self.current, cause, self.now, || What::Request {
+                process,
+                line: format!("{} {}", request.method.as_str(), request.target),
+            });
+    }
+
+    // ANCHOR: act
+    /// Does what a step asks for. `origin` is nobody for what the server does on its own.
+    pub(crate) fn act(&mut self, server: usize, origin: Option<Origin>, step: Step) {
+        let mut step = step;
+        loop {
+            step = match step {
+                Step::Respond(response) => return self.answer(server, origin, response),
+                Step::Txn(ticket, txn) => {
+                    self.wait_for(server, ticket, origin);
+                    let waiter = Waiter {
+                        server,
+                        ticket,
+                        cause: self.current,
+                    };
+                    self.disk.stage(txn, waiter);
+                    return self.start_sync(self.current);
+                }
+                Step::Revision(ticket) => {
+                    self.wait_for(server, ticket, origin);
+                    let revision = self.disk.store.revision();
+                    let now = self.now;
+                    self.servers[server]
+                        .api
+                        .resume(ticket, Input::Revision(revision), now)
+                }
+                Step::Wait(ticket) => return self.wait_for(server, ticket, origin),
+                Step::Stream(head, stream) => return self.open(server, origin, &head, stream),
+                Step::Tunnel(_) => {
+                    let status = Status::service_unavailable(
+                        "streams to nodes are not carried in virtual time",
+                    );
+                    let body = status.to_bytes();
+                    let response = Response::new(503, "application/json", body);
+                    return self.answer(server, origin, response);
+                }
+            };
+        }
+    }
+    // ANCHOR_END: act
+
+    fn wait_for(&mut self, server: usize, ticket: Ticket, origin: Option<Origin>) {
+        let host = &mut self.servers[server];
+        host.callers.insert(ticket, origin);
+        if let Some(origin) = origin {
+            host.pending.insert(origin, Pending::Answer(ticket));
+        }
+    }
+
+    /// A transaction is durable: its request goes on.
+    pub(crate) fn resume_txn(&mut self, released: Released) {
+        let Waiter { server, ticket, .. } = released.waiter;
+        let origin = self.servers[server].callers.remove(&ticket).flatten();
+        let now = self.now;
+        let result = released
+            .result
+            .map_err(|refused| Unavailable::Refused(refused.to_string()));
+        let step = self.servers[server]
+            .api
+            .resume(ticket, Input::Txn(result), now);
+        self.act(server, origin, step);
+        self.after(server);
+    }
+
+    pub(crate) fn observe(&mut self, server: usize, batch: &Batch, cause: EventId) {
+        let mark = crate::trace::Mark {
+            tag: b'o',
+            who: server as u64,
+            which: batch.upto.0,
+            bytes: &[],
+        };
+        self.current = self.trace.event(self.now, cause, &mark);
+        self.servers[server].api.observe(batch, self.now);
+        self.after(server);
+    }
+
+    pub(crate) fn server_tick(&mut self, server: usize, cause: EventId) {
+        if self.servers[server].wake != Some(self.now) {
+            return;
+        }
+        self.servers[server].wake = None;
+        let mark = crate::trace::Mark {
+            tag: b't',
+            who: server as u64,
+            which: 0,
+            bytes: &[],
+        };
+        self.current = self.trace.event(self.now, cause, &mark);
+        self.servers[server].api.tick(self.now);
+        self.after(server);
+    }
+
+    pub(crate) fn hang_up(&mut self, server: usize, origin: Origin, cause: EventId) {
+        let mark = crate::trace::Mark {
+            tag: b'x',
+            who: server as u64,
+            which: origin.call.0,
+            bytes: &[],
+        };
+        self.current = self.trace.event(self.now, cause, &mark);
+        self.drop_origin(server, origin);
+        self.after(server);
+    }
+
+    fn drop_origin(&mut self, server: usize, origin: Origin) {
+        let host = &mut self.servers[server];
+        match host.pending.remove(&origin) {
+            Some(Pending::Answer(ticket)) => {
+                if let Some(caller) = host.callers.get_mut(&ticket) {
+                    *caller = None;
+                }
+            }
+            Some(Pending::Stream(stream)) => {
+                host.outlets.remove(&stream);
+                host.api.close(stream);
+            }
+            None => {}
+        }
+    }
+
+    /// Every connection of a process is gone, as seen from the servers.
+    pub(crate) fn drop_connections(&mut self, process: ProcessId) {
+        for server in 0..self.servers.len() {
+            let host = &self.servers[server];
+            let gone: Vec<Origin> = host
+                .pending
+                .keys()
+                .filter(|o| o.process == process)
+                .copied()
+                .collect();
+            for origin in gone {
+                self.drop_origin(server, origin);
+            }
+        }
+    }
+
+    fn answer(&mut self, server: usize, origin: Option<Origin>, response: Response) {
+        let Some(origin) = origin else { return };
+        self.servers[server].pending.remove(&origin);
+        match self.network.carry(origin.process, self.now, None) {
+            Fate::Arrives(at) => {
+                self.tell_at(
+                    at,
+                    origin,
+                    News::Response(origin.call, response),
+                    self.current,
+                );
+            }
+            Fate::Broken(at) => {
+                let news = News::Failed(origin.call, Failure::TimedOut);
+                self.tell_at(at, origin, news, self.current);
+            }
+        }
+    }
+
+    fn open(&mut self, server: usize, origin: Option<Origin>, head: &Response, stream: StreamId) {
+        let Some(origin) = origin else {
+            return self.servers[server].api.close(stream);
+        };
+        debug_assert!(head.is_success(), "a stream begins with success");
+        match self.network.carry(origin.process, self.now, None) {
+            Fate::Arrives(at) => {
+                let host = &mut self.servers[server];
+                host.outlets.insert(
+                    stream,
+                    Outlet {
+                        origin,
+                        last_arrival: at,
+                    },
+                );
+                host.pending.insert(origin, Pending::Stream(stream));
+                self.tell_at(at, origin, News::Opened(origin.call), self.current);
+                self.pump(server, stream);
+            }
+            Fate::Broken(at) => {
+                self.servers[server].api.close(stream);
+                let news = News::Failed(origin.call, Failure::TimedOut);
+                self.tell_at(at, origin, news, self.current);
+            }
+        }
+    }
+
+    /// After anything happened at a server: requests that can go on, streams with news, its timer.
+    pub(crate) fn after(&mut self, server: usize) {
+        loop {
+            let woken = self.servers[server].api.woken(self.now);
+            if woken.is_empty() {
+                break;
+            }
+            for (ticket, step) in woken {
+                let origin = self.servers[server].callers.remove(&ticket).flatten();
+                self.act(server, origin, step);
+            }
+        }
+        for stream in self.servers[server].api.news() {
+            self.pump(server, stream);
+        }
+        let host = &mut self.servers[server];
+        if let Some(wake) = host.api.next_wake()
+            && host.wake.is_none_or(|set| wake < set)
+        {
+            let wake = wake.max(self.now);
+            host.wake = Some(wake);
+            self.agenda
+                .add(wake, self.current, Event::ServerTick { server });
+        }
+    }
+
+    /// Sends a stream's frames on their way.
+    fn pump(&mut self, server: usize, stream: StreamId) {
+        let host = &mut self.servers[server];
+        let Some(outlet) = host.outlets.get_mut(&stream) else {
+            return;
+        };
+        let drained = host.api.drain(stream, self.now);
+        let origin = outlet.origin;
+        let mut arrival = outlet.last_arrival;
+        let mut broken = false;
+        for frame in drained.frames {
+            match self.network.carry(origin.process, self.now, Some(arrival)) {
+                Fate::Arrives(at) => {
+                    arrival = at;
+                    self.tell_at(at, origin, News::Frame(origin.call, frame), self.current);
+                }
+                Fate::Broken(_) => broken = true,
+            }
+        }
+        if let Some(outlet) = self.servers[server].outlets.get_mut(&stream) {
+            outlet.last_arrival = arrival;
+        }
+        if drained.closed && !broken {
+            self.tell_at(arrival, origin, News::Closed(origin.call), self.current);
+        }
+        if drained.closed || broken {
+            self.drop_origin(server, origin);
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! The world: one thread, one queue of events, and everything that a cluster consists of.
+//!
+//! [`World::run_until`] takes the next event, lets the core concerned handle it, and turns what it
+//! wants done into further events with the network's latencies. API servers, store, controllers,
+//! scheduler and kubelets are the same values that `serve` carries in real time.
+//!
+//! 1. The same scenario and seed give the same trace.
+//! 2. Components meet only through requests to an API server.
+//! 3. A process that is down hears nothing; what was under way to it is lost.
+//!
+//! Book: `book/src/simulator/world.md`.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wavetank_api::{Request, Revision, Time};
+use wavetank_informer::{CallId, Failure, Output};
+use wavetank_store::Batch;
+
+use crate::agenda::Agenda;
+use crate::chance::Seed;
+use crate::disk::Disk;
+use crate::network::{Fate, Network, ProcessId};
+use crate::operator::Operator;
+use crate::process::{News, Process};
+use crate::scenario::ClusterSpec;
+use crate::server::{Origin, Server};
+use crate::trace::{EventId, Mark, Trace, What};
+use crate::verdict::Watched;
+
+/// When every simulated cluster begins: 2026-01-01T00:00:00Z.
+pub const BEGINNING: Time = Time::from_secs(1_767_225_600);
+
+/// How often the store forgets revisions, and how much history it keeps (etcd under kube-apiserver:
+/// `--etcd-compaction-interval`, five minutes).
+pub(crate) const COMPACTION: Duration = Duration::from_secs(300);
+
+/// Something that will happen.
+pub(crate) enum Event {
+    /// Something reaches a process, if it is still the same incarnation.
+    Hear {
+        process: ProcessId,
+        incarnation: u32,
+        news: News,
+    },
+    /// The timer of a process, if it still waits for this very time.
+    Tick {
+        process: ProcessId,
+        incarnation: u32,
+    },
+    /// The container runtime of a node has something to say.
+    Runtime {
+        process: ProcessId,
+        incarnation: u32,
+    },
+    /// A request reaches an API server.
+    Arrive {
+        server: usize,
+        origin: Origin,
+        request: Request,
+    },
+    /// A client has hung up.
+    HangUp { server: usize, origin: Origin },
+    /// A group of transactions is on disk.
+    Synced,
+    /// A batch of the store's watch reaches an API server's cache.
+    Observe { server: usize, batch: Batch },
+    /// A timer of an API server.
+    ServerTick { server: usize },
+    /// The store forgets what is older than this revision, and marks the next one.
+    Compact { at: Revision },
+    /// A step of the scenario.
+    Step(usize),
+    /// A whole second at which a check is looked at.
+    Check(usize),
+}
+
+/// A simulated cluster.
+pub struct World {
+    pub(crate) now: Time,
+    pub(crate) agenda: Agenda<Event>,
+    pub(crate) trace: Trace,
+    pub(crate) network: Network,
+    pub(crate) disk: Disk,
+    pub(crate) servers: Vec<Server>,
+    pub(crate) processes: Vec<Process>,
+    pub(crate) by_name: BTreeMap<Arc<str>, ProcessId>,
+    pub(crate) operator: Operator,
+    pub(crate) checks: Vec<Watched>,
+    pub(crate) seed: Seed,
+    pub(crate) spec: ClusterSpec,
+    /// The event that is being handled.
+    pub(crate) current: EventId,
+}
+
+impl World {
+    /// The virtual time.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// The history so far.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// Lets everything happen up to and including `end`.
+    pub fn run_until(&mut self, end: Time) {
+        while self.agenda.next_time().is_some_and(|at| at <= end) {
+            self.step();
+        }
+        self.now = end;
+    }
+
+    // ANCHOR: step
+    /// Lets the next event happen. False when nothing is left.
+    pub fn step(&mut self) -> bool {
+        let Some((at, cause, event)) = self.agenda.pop() else {
+            return false;
+        };
+        self.now = at;
+        match event {
+            Event::Hear {
+                process,
+                incarnation,
+                news,
+            } => {
+                self.hear(process, incarnation, news, cause);
+            }
+            Event::Tick {
+                process,
+                incarnation,
+            } => self.tick(process, incarnation, cause),
+            Event::Runtime {
+                process,
+                incarnation,
+            } => self.runtime(process, incarnation, cause),
+            Event::Arrive {
+                server,
+                origin,
+                request,
+            } => {
+                self.arrive(server, origin, request, cause);
+            }
+            Event::HangUp { server, origin } => self.hang_up(server, origin, cause),
+            Event::Synced => self.synced(cause),
+            Event::Observe { server, batch } => self.observe(server, &batch, cause),
+            Event::ServerTick { server } => self.server_tick(server, cause),
+            Event::Compact { at } => self.compact(at, cause),
+            Event::Step(index) => self.scenario_step(index, cause),
+            Event::Check(index) => self.check(index, cause),
+        }
+        true
+    }
+    // ANCHOR_END: step
+
+    fn mark(&mut self, cause: EventId, tag: u8, who: usize, which: u64, bytes: &[u8]) {
+        let mark = Mark {
+            tag,
+            who: who as u64,
+            which,
+            bytes,
+        };
+        self.current = self.trace.event(self.now, cause, &mark);
+    }
+
+    // --- processes ---------------------------------------------------------------------------
+
+    fn is_current(&self, process: ProcessId, incarnation: u32) -> bool {
+        let found = self.processes.get(process.0 as usize);
+        found.is_some_and(|p| p.incarnation == incarnation && p.role.is_some())
+    }
+
+    fn hear(&mut self, id: ProcessId, incarnation: u32, news: News, cause: EventId) {
+        if id == Operator::PROCESS {
+            return self.operator_hears(news, cause);
+        }
+        if !self.is_current(id, incarnation) {
+            return;
+        }
+        let process = &mut self.processes[id.0 as usize];
+        let call = news.call();
+        if let Some((call, over)) = call {
+            if !process.open.contains_key(&call) {
+                return; // cancelled, or failed in the meantime
+            }
+            if over {
+                process.open.remove(&call);
+            }
+        }
+        let name = process.name.clone();
+        let bytes = news.bytes();
+        let words = news.words();
+        self.mark(
+            cause,
+            b'h',
+            id.0 as usize,
+            call.map_or(0, |(call, _)| call.0),
+            &bytes,
+        );
+        self.trace
+            .record(self.current, cause, self.now, || What::Heard {
+                process: name,
+                news: words,
+            });
+        let outputs = self.processes[id.0 as usize].hear(news, self.now);
+        self.carry_out(id, outputs);
+    }
+
+    fn tick(&mut self, id: ProcessId, incarnation: u32, cause: EventId) {
+        if !self.is_current(id, incarnation) {
+            return;
+        }
+        let process = &mut self.processes[id.0 as usize];
+        if process.wake != Some(self.now) {
+            return; // another time was asked for since
+        }
+        process.wake = None;
+        self.hear(id, incarnation, News::Tick, cause);
+    }
+
+    fn runtime(&mut self, id: ProcessId, incarnation: u32, cause: EventId) {
+        if !self.is_current(id, incarnation) {
+            return;
+        }
+        let process = &mut self.processes[id.0 as usize];
+        if process.runtime_due != Some(self.now) {
+            return;
+        }
+        process.runtime_due = None;
+        let name = process.name.clone();
+        self.mark(cause, b'r', id.0 as usize, 0, &[]);
+        self.trace
+            .record(self.current, cause, self.now, || What::Heard {
+                process: name,
+                news: "its container runtime",
+            });
+        let outputs = self.processes[id.0 as usize].hear_runtime(self.now);
+        self.carry_out(id, outputs);
+    }
+
+    /// Turns what a process wants done into events.
+    fn carry_out(&mut self, id: ProcessId, outputs: Vec<Output<()>>) {
+        let (server, incarnation) = {
+            let process = &self.processes[id.0 as usize];
+            (process.server, process.incarnation)
+        };
+        let mut cause = self.current;
+        for output in outputs {
+            match output {
+                Output::Call(call, request) => {
+                    let origin = Origin {
+                        process: id,
+                        incarnation,
+                        call,
+                        stream: false,
+                    };
+                    self.send(server, origin, request, cause);
+                }
+                Output::Watch(call, request) => {
+                    let origin = Origin {
+                        process: id,
+                        incarnation,
+                        call,
+                        stream: true,
+                    };
+                    self.send(server, origin, request, cause);
+                }
+                Output::Cancel(call) => self.cancel(server, id, incarnation, call),
+                Output::WakeAt(at) => {
+                    let at = at.max(self.now);
+                    let process = &mut self.processes[id.0 as usize];
+                    if process.wake != Some(at) {
+                        process.wake = Some(at);
+                        self.agenda.add(
+                            at,
+                            cause,
+                            Event::Tick {
+                                process: id,
+                                incarnation,
+                            },
+                        );
+                    }
+                }
+                Output::Note(note) => {
+                    let name = self.processes[id.0 as usize].name.clone();
+                    let heard = self.current;
+                    let mark = Mark {
+                        tag: b'n',
+                        who: id.0.into(),
+                        which: 0,
+                        bytes: note.about.as_bytes(),
+                    };
+                    cause = self.trace.event(self.now, heard, &mark);
+                    self.trace.record(cause, heard, self.now, || What::Decided {
+                        process: name,
+                        by: note.by,
+                        about: note.about,
+                        because: note.because,
+                    });
+                }
+                Output::Effect(()) => {}
+            }
+        }
+        let process = &mut self.processes[id.0 as usize];
+        let due = process.next_runtime();
+        if let Some(due) = due
+            && process.runtime_due.is_none_or(|set| due < set)
+        {
+            let due = due.max(self.now);
+            process.runtime_due = Some(due);
+            self.agenda.add(
+                due,
+                self.current,
+                Event::Runtime {
+                    process: id,
+                    incarnation,
+                },
+            );
+        }
+    }
+
+    fn send(&mut self, server: usize, origin: Origin, request: Request, cause: EventId) {
+        if let Some(process) = self.processes.get_mut(origin.process.0 as usize) {
+            process.open.insert(origin.call, origin.stream);
+        }
+        match self.network.carry(origin.process, self.now, None) {
+            Fate::Arrives(at) => {
+                self.agenda.add(
+                    at,
+                    cause,
+                    Event::Arrive {
+                        server,
+                        origin,
+                        request,
+                    },
+                );
+            }
+            Fate::Broken(at) => {
+                let news = News::Failed(origin.call, Failure::Unreachable);
+                self.tell_at(at, origin, news, cause);
+            }
+        }
+    }
+
+    pub(crate) fn tell_at(&mut self, at: Time, origin: Origin, news: News, cause: EventId) {
+        let Origin {
+            process,
+            incarnation,
+            ..
+        } = origin;
+        self.agenda.add(
+            at,
+            cause,
+            Event::Hear {
+                process,
+                incarnation,
+                news,
+            },
+        );
+    }
+
+    fn cancel(&mut self, server: usize, id: ProcessId, incarnation: u32, call: CallId) {
+        let Some(stream) = self.processes[id.0 as usize].open.remove(&call) else {
+            return;
+        };
+        let origin = Origin {
+            process: id,
+            incarnation,
+            call,
+            stream,
+        };
+        if let Fate::Arrives(at) = self.network.carry(id, self.now, None) {
+            self.agenda
+                .add(at, self.current, Event::HangUp { server, origin });
+        }
+    }
+
+    // --- store -------------------------------------------------------------------------------
+
+    /// Begins to write staged transactions to disk, unless a write is under way.
+    pub(crate) fn start_sync(&mut self, cause: EventId) {
+        if self.disk.start_sync() {
+            let at = self.network.synced(self.now);
+            self.agenda.add(at, cause, Event::Synced);
+        }
+    }
+
+    fn synced(&mut self, cause: EventId) {
+        let before = self.disk.store.revision();
+        let released = self.disk.synced();
+        let after = self.disk.store.revision();
+        self.mark(cause, b's', 0, after.0, &[]);
+        let synced = self.current;
+        if after > before {
+            for server in 0..self.servers.len() {
+                self.feed(server, &released, synced);
+            }
+        }
+        for answer in released {
+            self.current = synced;
+            self.resume_txn(answer);
+        }
+        self.start_sync(synced);
+    }
+
+    /// Sends what the store's watch has for an API server on its way to it.
+    fn feed(&mut self, server: usize, released: &[crate::disk::Released], synced: EventId) {
+        let host = &mut self.servers[server];
+        let Ok(batch) = self.disk.store.drain(&host.watch, usize::MAX) else {
+            return;
+        };
+        if batch.events.is_empty() {
+            return;
+        }
+        let mut cause = synced;
+        if server == 0 {
+            cause = self.record_commits(&batch, released, synced);
+        }
+        let host = &mut self.servers[server];
+        host.last_batch = self.network.observed(self.now, host.last_batch);
+        self.agenda
+            .add(host.last_batch, cause, Event::Observe { server, batch });
+    }
+
+    /// One record a revision, caused by the request that staged it; returns the last one's number.
+    fn record_commits(
+        &mut self,
+        batch: &Batch,
+        released: &[crate::disk::Released],
+        synced: EventId,
+    ) -> EventId {
+        let mut last = synced;
+        let mut causes: BTreeMap<Revision, EventId> = BTreeMap::new();
+        for answer in released {
+            if let Ok(result) = &answer.result {
+                causes.insert(result.revision, answer.waiter.cause);
+            }
+        }
+        for events in batch.events.chunk_by(|a, b| a.revision == b.revision) {
+            let Some(first) = events.first() else {
+                continue;
+            };
+            let revision = first.revision;
+            let mark = Mark {
+                tag: b'c',
+                who: 0,
+                which: revision.0,
+                bytes: first.key.as_bytes(),
+            };
+            let cause = causes.get(&revision).copied().unwrap_or(synced);
+            last = self.trace.event(self.now, cause, &mark);
+            self.trace.record(last, cause, self.now, || What::Commit {
+                revision,
+                keys: events.iter().map(|event| event.key.clone()).collect(),
+            });
+        }
+        last
+    }
+
+    fn compact(&mut self, at: Revision, cause: EventId) {
+        self.mark(cause, b'k', 0, at.0, &[]);
+        // Refused only when there is nothing to compact yet.
+        let _ = self.disk.store.compact(at);
+        let next = Event::Compact {
+            at: self.disk.store.revision(),
+        };
+        self.agenda.add(self.now + COMPACTION, self.current, next);
+    }
+}
