@@ -1,2 +1,45 @@
-//! The one binary.
-fn main() {}
+//! The one binary: `wavetank up | sim …`. Each command is one file of this package.
+//!
+//! Who calls it: a person. What it calls: [`up`] joins the serving shell with simulated nodes,
+//! [`simulate`] runs the simulator.
+//!
+//! Book: `book/src/start/map.md`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod nodes;
+mod simulate;
+mod up;
+
+/// Docker and Kubernetes rebuilt in Rust: readable, real, and deterministic under simulation.
+#[derive(Parser)]
+#[command(name = "wavetank", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a cluster of simulated nodes that kubectl can use.
+    Up(up::Arguments),
+    /// Run scenarios in virtual time.
+    #[command(subcommand)]
+    Sim(simulate::Command),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Up(arguments) => up::run(arguments),
+        Command::Sim(command) => simulate::run(command),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("wavetank: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

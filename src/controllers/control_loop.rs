@@ -31,7 +31,7 @@ pub(crate) struct Desk<'a> {
 }
 
 /// A controller's loop without its types.
-pub(crate) trait Loop {
+pub(crate) trait Loop: Send {
     /// The controller's name.
     fn name(&self) -> &'static str;
     /// Turns news into keys.

@@ -23,11 +23,11 @@ use crate::informers::{Informers, News};
 
 // ANCHOR: controller
 /// One reconciling loop's mind.
-pub trait Controller {
+pub trait Controller: Send {
     /// What it reconciles: usually [`wavetank_informer::Key`], the name of an object.
-    type Key: Clone + Ord + Display;
+    type Key: Clone + Ord + Display + Send;
     /// What it carries from a plan or a read over to its answers; `()` when nothing.
-    type Memory;
+    type Memory: Send;
 
     /// Its name in events and traces, as upstream's: `replicaset-controller`.
     fn name(&self) -> &'static str;

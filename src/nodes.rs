@@ -1,0 +1,281 @@
+//! The simulated machines of `wavetank up`: a container runtime each, shared by two users.
+//!
+//! The kubelet's effects go to its machine's runtime, and what comes of them comes back at the
+//! time the runtime says; `kubectl logs` and `exec` read the same runtime.
+//!
+//! 1. A machine's lock is held for one call, never across an await.
+//!
+//! Book: `book/src/start/map.md`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use wavetank_api::Time;
+use wavetank_api::status::Status;
+use wavetank_apiserver::{LogOptions, StdStreams, Tunnel, TunnelKind};
+use wavetank_kubelet::{Effect, Kubelet, Outcome};
+use wavetank_serve::{
+    Clock, Effects, MESSAGES_QUEUED, NodeStream, NodeStreams, Outcomes, Process, ProcessInput,
+    ProcessOutput,
+};
+use wavetank_sim::runtime::SimRuntime;
+use wavetank_sim::runtime::logs;
+
+/// How often a followed log is looked at.
+const FOLLOW: Duration = Duration::from_millis(200);
+
+/// One simulated machine.
+pub struct Machine {
+    runtime: Mutex<SimRuntime>,
+    /// Told when the runtime may have something to say sooner than thought.
+    changed: Notify,
+    clock: Clock,
+}
+
+impl Machine {
+    /// A machine whose runtime is driven by `clock`.
+    pub fn new(runtime: SimRuntime, clock: Clock) -> Arc<Self> {
+        Arc::new(Machine {
+            runtime: Mutex::new(runtime),
+            changed: Notify::new(),
+            clock,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SimRuntime> {
+        // A panic while it was held has already been reported; the runtime's state is still whole.
+        self.runtime.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends outcomes at the times the runtime gives; never ends.
+    async fn report(self: Arc<Self>, outcomes: Outcomes<Outcome>) {
+        loop {
+            let due = self.lock().due();
+            let asleep = async {
+                match due {
+                    Some(at) => tokio::time::sleep_until(self.clock.instant(at).into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = asleep => {}
+                () = self.changed.notified() => continue,
+            }
+            let happened = self.lock().poll(self.clock.now());
+            for outcome in happened {
+                outcomes.send(outcome);
+            }
+        }
+    }
+}
+
+/// Takes a kubelet's effects to its machine.
+pub struct Hands {
+    machine: Arc<Machine>,
+    reports: bool,
+}
+
+impl Hands {
+    /// The hands of the kubelet on `machine`.
+    pub fn new(machine: Arc<Machine>) -> Self {
+        Hands {
+            machine,
+            reports: false,
+        }
+    }
+}
+
+impl Effects<Kubelet> for Hands {
+    fn perform(&mut self, effect: Effect, outcomes: &Outcomes<Outcome>) {
+        if !self.reports {
+            self.reports = true;
+            tokio::spawn(self.machine.clone().report(outcomes.clone()));
+        }
+        self.machine.lock().effect(effect, self.machine.clock.now());
+        self.machine.changed.notify_one();
+    }
+}
+
+/// All machines by the names of their nodes.
+#[derive(Default)]
+pub struct Machines(pub BTreeMap<String, Arc<Machine>>);
+
+impl NodeStreams for Machines {
+    fn open(&self, tunnel: Tunnel, reply: oneshot::Sender<Result<NodeStream, Box<Status>>>) {
+        let Some(machine) = self.0.get(&tunnel.node).cloned() else {
+            let status = Status::service_unavailable(format!("no node {:?}", tunnel.node));
+            return drop(reply.send(Err(Box::new(status))));
+        };
+        // The client may have left: then nobody wants the stream.
+        let _ = reply.send(machine.open(&tunnel).map_err(Box::new));
+    }
+}
+
+impl Machine {
+    fn open(self: &Arc<Self>, tunnel: &Tunnel) -> Result<NodeStream, Status> {
+        let uid = wavetank_api::Uid(tunnel.uid.as_str().into());
+        let previous = matches!(&tunnel.kind, TunnelKind::Log(options) if options.previous);
+        let Some(id) = self.lock().find(&uid, &tunnel.container, previous) else {
+            let Tunnel { container, pod, .. } = tunnel;
+            let what = if previous {
+                "previous terminated container"
+            } else {
+                "container"
+            };
+            let message = format!("{what} {container:?} in pod {pod:?} not found");
+            return Err(Status::bad_request(message));
+        };
+        match &tunnel.kind {
+            TunnelKind::Log(options) => self.log(id, options),
+            TunnelKind::Exec { command, streams } => self.exec(&id, command, *streams),
+            TunnelKind::Attach { streams } => Ok(self.attach(id, *streams)),
+            TunnelKind::PortForward { .. } => {
+                let message =
+                    "simulated nodes carry no network traffic: port-forward needs a real one";
+                Err(Status::service_unavailable(message))
+            }
+        }
+    }
+
+    fn log(
+        self: &Arc<Self>,
+        id: wavetank_cri::ContainerId,
+        options: &LogOptions,
+    ) -> Result<NodeStream, Status> {
+        let now = self.clock.now();
+        let ago = options
+            .since_seconds
+            .map(|seconds| now - Duration::from_secs(seconds));
+        let mut wanted = logs::LogOptions {
+            tail_lines: options.tail_lines,
+            since: options.since_time.or(ago),
+            timestamps: options.timestamps,
+            limit_bytes: options.limit_bytes.and_then(|n| usize::try_from(n).ok()),
+        };
+        let first = self
+            .lock()
+            .logs(&id, &wanted, now)
+            .map_err(|error| Status::internal_error(&error.to_string()))?;
+        let (lines, stream) = mpsc::channel(MESSAGES_QUEUED);
+        let follow = options.follow;
+        let machine = self.clone();
+        wanted.tail_lines = None;
+        tokio::spawn(async move {
+            let mut shown = now;
+            let mut bytes = first;
+            loop {
+                if !bytes.is_empty() && lines.send(Bytes::from(bytes)).await.is_err() {
+                    return; // the client is gone
+                }
+                if !follow || !machine.is_running(&id) {
+                    return;
+                }
+                tokio::time::sleep(FOLLOW).await;
+                let now = machine.clock.now();
+                wanted.since = Some(shown + Duration::from_micros(1));
+                shown = now;
+                bytes = machine.lock().logs(&id, &wanted, now).unwrap_or_default();
+            }
+        });
+        Ok(NodeStream::Log(stream))
+    }
+
+    fn is_running(&self, id: &wavetank_cri::ContainerId) -> bool {
+        let runtime = self.lock();
+        runtime
+            .instance(id)
+            .is_some_and(|instance| instance.running_since().is_some())
+    }
+
+    /// The exit code of a container that has ended.
+    fn exit_code(&self, id: &wavetank_cri::ContainerId) -> Option<i32> {
+        let runtime = self.lock();
+        let status = runtime.instance(id)?.status(id);
+        (status.state == wavetank_cri::ContainerState::Exited).then_some(status.exit_code)
+    }
+
+    fn exec(
+        &self,
+        id: &wavetank_cri::ContainerId,
+        command: &[String],
+        streams: StdStreams,
+    ) -> Result<NodeStream, Status> {
+        let argv: Vec<Arc<str>> = command.iter().map(|word| word.as_str().into()).collect();
+        let answer = self
+            .lock()
+            .exec(id, &argv, self.clock.now())
+            .map_err(|error| Status::internal_error(&error.to_string()))?;
+        let takes = answer.takes.map(|takes| self.clock.on_wall(takes));
+        let (input, inputs) = mpsc::channel(MESSAGES_QUEUED);
+        let (outputs, output) = mpsc::channel(MESSAGES_QUEUED);
+        tokio::spawn(async move {
+            let mut inputs: mpsc::Receiver<ProcessInput> = inputs;
+            let mut parts = Vec::new();
+            if streams.stdout && !answer.stdout.is_empty() {
+                parts.push(ProcessOutput::Stdout(answer.stdout.into()));
+            }
+            if streams.stderr && !answer.stderr.is_empty() {
+                parts.push(ProcessOutput::Stderr(answer.stderr.into()));
+            }
+            for part in parts {
+                if outputs.send(part).await.is_err() {
+                    return;
+                }
+            }
+            let ended = async {
+                match takes {
+                    Some(takes) => tokio::time::sleep(takes).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let left = async { while inputs.recv().await.is_some() {} };
+            tokio::select! {
+                () = ended => {
+                    let _ = outputs.send(ProcessOutput::Exit(answer.exit_code)).await;
+                }
+                () = left => {}
+            }
+        });
+        Ok(NodeStream::Process(Process { input, output }))
+    }
+
+    /// Attach shows what the container writes from now on.
+    fn attach(self: &Arc<Self>, id: wavetank_cri::ContainerId, streams: StdStreams) -> NodeStream {
+        let (input, mut inputs) = mpsc::channel::<ProcessInput>(MESSAGES_QUEUED);
+        let (outputs, output) = mpsc::channel(MESSAGES_QUEUED);
+        let machine = self.clone();
+        tokio::spawn(async move {
+            let mut shown: Time = machine.clock.now();
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(FOLLOW) => {}
+                    more = inputs.recv() => match more {
+                        Some(_) => continue, // a simulated program reads nothing
+                        None => return,
+                    },
+                }
+                let now = machine.clock.now();
+                let wanted = logs::LogOptions {
+                    since: Some(shown + Duration::from_micros(1)),
+                    ..logs::LogOptions::default()
+                };
+                shown = now;
+                let bytes = machine.lock().logs(&id, &wanted, now).unwrap_or_default();
+                let part = ProcessOutput::Stdout(bytes.into());
+                if streams.stdout && outputs.send(part).await.is_err() {
+                    return;
+                }
+                let exit = machine.exit_code(&id);
+                if let Some(code) = exit {
+                    let _ = outputs.send(ProcessOutput::Exit(code)).await;
+                    return;
+                }
+            }
+        });
+        NodeStream::Process(Process { input, output })
+    }
+}

@@ -1,0 +1,257 @@
+//! `wavetank up`: the control plane served in real time, over simulated nodes.
+//!
+//! Book: `book/src/start/map.md`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use wavetank_apiserver::{Address, Config, StaticToken};
+use wavetank_controllers::Manager;
+use wavetank_informer::{Guards, Nothing};
+use wavetank_kubelet::Kubelet;
+use wavetank_scheduler::Scheduler;
+use wavetank_serve::{
+    Clock, Core, Driver, Es256, FileLog, Kubeconfig, Listener, Outcomes, Pki, ServeError, drive,
+    kept_token, listen, random_token, wall_time,
+};
+use wavetank_sim::cluster::machine;
+use wavetank_sim::scenario::ClusterSpec;
+
+use crate::nodes::{Hands, Machine, Machines};
+
+/// The user in the kubeconfig, and its group.
+const ADMIN: (&str, &str) = ("kubernetes-admin", "system:masters");
+/// How far behind the wall a faster clock starts: so long stays cluster time in the past, times the
+/// speed.
+const HEAD_START: Duration = Duration::from_secs(24 * 3600);
+
+/// Options of `wavetank up`.
+#[derive(Args)]
+pub struct Arguments {
+    /// Number of simulated nodes.
+    #[arg(long, default_value_t = 5)]
+    nodes: u32,
+    /// How many times faster than the wall the cluster's clock runs. Above 1, controllers outside
+    /// this process may misbehave: use it to look, not to test.
+    #[arg(long, default_value_t = 1.0)]
+    speed: f64,
+    /// Where the cluster is kept [default: $XDG_DATA_HOME/wavetank or ~/.local/share/wavetank].
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Where the API server listens.
+    #[arg(long, default_value = "127.0.0.1:6443")]
+    listen: SocketAddr,
+    /// Where to write the kubeconfig [default: kubeconfig in the data directory].
+    #[arg(long)]
+    kubeconfig: Option<PathBuf>,
+}
+
+/// Serves until Ctrl-C.
+///
+/// # Errors
+/// When the data directory is in use or damaged, or the address cannot be listened on; the text
+/// names the flag to change.
+pub fn run(arguments: Arguments) -> Result<ExitCode> {
+    if !(arguments.speed >= 1.0 && arguments.speed <= 1000.0) {
+        bail!("--speed {}: from 1 to 1000", arguments.speed);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(serve(arguments));
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    outcome
+}
+
+/// Everything that runs, in the order in which it is stopped.
+struct Cluster {
+    drivers: Vec<Driver>,
+    listener: Listener,
+    core: Core,
+}
+
+impl Cluster {
+    async fn stop(self) {
+        for driver in self.drivers {
+            driver.stop().await;
+        }
+        self.listener.stop().await;
+        self.core.stop().await;
+    }
+}
+
+async fn serve(arguments: Arguments) -> Result<ExitCode> {
+    let data_dir = match &arguments.data_dir {
+        Some(folder) => folder.clone(),
+        None => default_data_dir()?,
+    };
+    let kubeconfig = arguments
+        .kubeconfig
+        .clone()
+        .unwrap_or_else(|| data_dir.join("kubeconfig"));
+    let clock = match arguments.speed {
+        1.0 => Clock::wall(),
+        speed => Clock::new(wall_time() - HEAD_START, speed),
+    };
+    let log = FileLog::open(data_dir.join("store")).map_err(named)?;
+    let pki = Pki::open(data_dir.join("pki"))?;
+    let token = kept_token(&pki, "admin")?;
+    let config = apiserver(&arguments, &pki, &token)?;
+    let core = Core::start(log, config, clock).map_err(named)?;
+
+    let spec = ClusterSpec {
+        nodes: arguments.nodes,
+        ..ClusterSpec::default()
+    };
+    let mut machines = Machines::default();
+    let mut kubelets = Vec::new();
+    for number in 0..spec.nodes {
+        let (config, runtime) = machine(&spec, number, u64::from(number) + 1);
+        let machine = Machine::new(runtime, clock);
+        machines
+            .0
+            .insert(config.node_name.to_string(), machine.clone());
+        kubelets.push((config, machine));
+    }
+    let listening = listen(arguments.listen, &pki, core.clone(), Arc::new(machines)).await;
+    let listener = match listening {
+        Ok(listener) => listener,
+        Err(error) => {
+            core.stop().await;
+            return Err(named(error));
+        }
+    };
+    let identity = pki.client(ADMIN.0, &[ADMIN.1])?;
+    let server = format!("https://{}", listener.address());
+    let file = Kubeconfig {
+        name: "wavetank",
+        server: &server,
+        ca_pem: pki.ca_pem(),
+        identity: &identity,
+        token: &token,
+    };
+    file.write(&kubeconfig).map_err(named)?;
+
+    let drivers = components(&core, &pki, kubelets)?;
+    let cluster = Cluster {
+        drivers,
+        listener,
+        core,
+    };
+    greet(&arguments, &server, &kubeconfig);
+    let outcome = wait().await;
+    eprintln!("stopping");
+    cluster.stop().await;
+    outcome
+}
+
+fn apiserver(arguments: &Arguments, pki: &Pki, token: &str) -> Result<Config> {
+    let mut seed = [0u8; 32];
+    let text = random_token()?;
+    for (byte, from) in seed.iter_mut().zip(text.bytes()) {
+        *byte = from;
+    }
+    let mut config = Config::new("apiserver", seed, Box::new(Es256::open(pki)?));
+    config.ca_pem = pki.ca_pem().to_owned();
+    if let SocketAddr::V4(address) = arguments.listen {
+        config.advertise = Address {
+            ip: *address.ip(),
+            port: address.port(),
+        };
+    }
+    config.tokens.push(StaticToken {
+        token: token.to_owned(),
+        user: ADMIN.0.to_owned(),
+        groups: vec![ADMIN.1.to_owned()],
+    });
+    Ok(config)
+}
+
+/// The controllers, the scheduler and the kubelets, each driven in this process.
+fn components(
+    core: &Core,
+    pki: &Pki,
+    kubelets: Vec<(wavetank_kubelet::Config, Arc<Machine>)>,
+) -> Result<Vec<Driver>> {
+    let identity: Arc<str> = format!("wavetank_{}", random_token()?).into();
+    let seed = u64::from(std::process::id());
+    let manager = Manager::new(wavetank_controllers::Config {
+        identity: identity.clone(),
+        seed,
+        leader_elect: false,
+        guards: Guards::default(),
+        only: None,
+        root_ca: pki.ca_pem().into(),
+    });
+    let scheduler = Scheduler::new(wavetank_scheduler::Config::new(identity, seed));
+    let nothing = |never: Nothing, _: &Outcomes<Nothing>| match never {};
+    let mut drivers = vec![
+        drive(
+            manager,
+            "system:kube-controller-manager",
+            core.clone(),
+            nothing,
+        ),
+        drive(scheduler, "system:kube-scheduler", core.clone(), nothing),
+    ];
+    for (config, machine) in kubelets {
+        let identity = format!("system:node:{}", config.node_name);
+        let kubelet = Kubelet::new(config);
+        drivers.push(drive(kubelet, identity, core.clone(), Hands::new(machine)));
+    }
+    Ok(drivers)
+}
+
+/// Waits for Ctrl-C or a polite kill.
+async fn wait() -> Result<ExitCode> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn greet(arguments: &Arguments, server: &str, kubeconfig: &std::path::Path) {
+    println!(
+        "{} simulated nodes at {server}; Ctrl-C stops them",
+        arguments.nodes
+    );
+    if arguments.speed > 1.0 {
+        println!(
+            "the cluster's clock runs {} times as fast as yours: to look at, not to test with",
+            arguments.speed
+        );
+    }
+    println!();
+    println!("  export KUBECONFIG={}", kubeconfig.display());
+    println!();
+    println!("then try");
+    println!("  kubectl get nodes");
+    println!("  kubectl create deployment web --image=nginx --replicas=3");
+    println!("  kubectl get pods --watch");
+}
+
+fn default_data_dir() -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("XDG_DATA_HOME").filter(|f| !f.is_empty()) {
+        return Ok(PathBuf::from(folder).join("wavetank"));
+    }
+    let home = std::env::var_os("HOME").context("HOME is not set: name a --data-dir")?;
+    Ok(PathBuf::from(home).join(".local/share/wavetank"))
+}
+
+/// Names the flag that helps.
+fn named(error: ServeError) -> anyhow::Error {
+    let flag = match &error {
+        ServeError::InUse { .. } => "is another `wavetank up` running? name another --data-dir",
+        ServeError::Listen { .. } => "name another address with --listen",
+        _ => return error.into(),
+    };
+    anyhow::Error::new(error).context(flag)
+}
