@@ -14,7 +14,9 @@ use wavetank_store::{Compare, Key, Op, Store, Txn};
 
 /// Keys as the API server writes them.
 fn keys(count: usize) -> Vec<Key> {
-    (0..count).map(|n| Key::from(format!("/registry/pods/default/web-{n:07}"))).collect()
+    (0..count)
+        .map(|n| Key::from(format!("/registry/pods/default/web-{n:07}")))
+        .collect()
 }
 
 /// Makes everything staged visible.
@@ -29,7 +31,11 @@ fn release(store: &mut Store) {
 fn put_all(store: &mut Store, keys: &[Key], value: &Bytes) {
     for group in keys.chunks(64) {
         for key in group {
-            let op = Op::Put { key: key.clone(), value: value.clone(), lease: None };
+            let op = Op::Put {
+                key: key.clone(),
+                value: value.clone(),
+                lease: None,
+            };
             store.stage(Txn::new(vec![op]));
         }
         release(store);
@@ -45,7 +51,9 @@ fn filled(keys: &[Key], value: &Bytes) -> Store {
 fn writes(c: &mut Criterion) {
     let (keys, value) = (keys(100_000), Bytes::from(vec![b'x'; 1024]));
     let mut group = c.benchmark_group("store");
-    group.sample_size(10).throughput(Throughput::Elements(keys.len() as u64));
+    group
+        .sample_size(10)
+        .throughput(Throughput::Elements(keys.len() as u64));
     group.bench_function("put 100k new keys of 1 KiB", |b| {
         b.iter_batched_ref(
             Store::new,
@@ -59,10 +67,21 @@ fn writes(c: &mut Criterion) {
             |store| {
                 for (n, key) in keys.iter().enumerate() {
                     let equals = Revision(n as u64 + 2);
-                    let op = Op::Put { key: key.clone(), value: value.clone(), lease: None };
-                    let compares = vec![Compare::ModRevision { key: key.clone(), equals }];
+                    let op = Op::Put {
+                        key: key.clone(),
+                        value: value.clone(),
+                        lease: None,
+                    };
+                    let compares = vec![Compare::ModRevision {
+                        key: key.clone(),
+                        equals,
+                    }];
                     let otherwise = vec![Op::Get { key: key.clone() }];
-                    store.stage(Txn { compares, then: vec![op], otherwise });
+                    store.stage(Txn {
+                        compares,
+                        then: vec![op],
+                        otherwise,
+                    });
                     if n % 64 == 63 {
                         release(store);
                     }
@@ -78,13 +97,17 @@ fn reads(c: &mut Criterion) {
     let (keys, value) = (keys(100_000), Bytes::from(vec![b'x'; 1024]));
     let mut store = filled(&keys, &value);
     let mut group = c.benchmark_group("store");
-    group.sample_size(10).throughput(Throughput::Elements(keys.len() as u64));
+    group
+        .sample_size(10)
+        .throughput(Throughput::Elements(keys.len() as u64));
     group.bench_function("range over 100k keys", |b| {
         b.iter(|| black_box(store.range("", None, None, 0)));
     });
     group.bench_function("watch 100k events", |b| {
         b.iter(|| {
-            let Ok(watch) = store.watch(Revision(1)) else { return };
+            let Ok(watch) = store.watch(Revision(1)) else {
+                return;
+            };
             while let Ok(batch) = store.drain(&watch, 1000) {
                 if batch.events.is_empty() {
                     break;

@@ -2,6 +2,5 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
-mod chaos;
 mod verbs;
 mod watches;

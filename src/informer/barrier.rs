@@ -224,6 +224,3 @@ fn expect_delete(awaited: &mut Awaited, done: &Written) {
         awaited.deletes.push(delete);
     }
 }
-
-#[cfg(test)]
-mod tests;

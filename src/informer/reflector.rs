@@ -370,6 +370,3 @@ struct WireEvent<'a> {
 struct Bookmark {
     metadata: Meta,
 }
-
-#[cfg(test)]
-mod tests;

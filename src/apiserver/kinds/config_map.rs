@@ -60,8 +60,7 @@ fn validate(map: &Value) -> Errors {
         size += base64::decoded_len(value.str());
     }
     if size > DATA_LIMIT_BYTES {
-        // Upstream's path of the whole object, which it writes as an empty index.
-        root.key("").too_long(&mut errors, DATA_LIMIT_BYTES);
+        root.child("").too_long(&mut errors, DATA_LIMIT_BYTES);
     }
     errors
 }
@@ -127,7 +126,7 @@ mod tests {
             ),
             (
                 json!({"data": {"a": "x".repeat(DATA_LIMIT_BYTES + 1)}}),
-                "[]: Too long: may not be more than 1048576 bytes".into(),
+                ": Too long: may not be more than 1048576 bytes".into(),
             ),
         ];
         for (map, expected) in cases {

@@ -6,8 +6,8 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use core::net::{Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde_json::Value;
 use wavetank_api::{Time, names};
