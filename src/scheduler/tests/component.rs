@@ -253,3 +253,9 @@ fn only_the_leader_binds() {
     let (_, request) = shell.next();
     assert!(request.target.ends_with("/a/binding"));
 }
+
+#[test]
+fn a_scheduler_can_be_given_to_a_thread() {
+    fn sendable<T: Send>() {}
+    sendable::<Scheduler>();
+}
