@@ -61,6 +61,25 @@ pub struct Writer<'a> {
     pub ty: TypeId,
 }
 
+/// The name of the manager of a request: its `fieldManager`, or else what its user agent begins
+/// with, `kube-controller-manager` of `kube-controller-manager/v1.33.0 (linux/amd64)`
+/// (`managerOrUserAgent`).
+pub fn manager_name(field_manager: &str, user_agent: &str) -> String {
+    const BYTES_MAX: usize = 128;
+    if !field_manager.is_empty() {
+        return field_manager.to_owned();
+    }
+    let mut name = String::new();
+    let program = user_agent.split('/').next().unwrap_or_default();
+    for c in program.chars().filter(|c| !c.is_control()) {
+        if name.len() + c.len_utf8() > BYTES_MAX {
+            break;
+        }
+        name.push(c);
+    }
+    name
+}
+
 /// The set of fields that an endpoint ignores: `["status"]` for most kinds, `["spec"]` and the like
 /// for their status (upstream's `GetResetFields`).
 pub fn reset_fields(paths: &[&[&str]]) -> Set {

@@ -18,7 +18,7 @@ pub(super) fn prune(merged: Value, last: &Set, entries: &[Entry], at: Typed<'_>)
     let last = named(last);
     let mut all = named(&fields_of(&merged, at));
     let pruned = without(&merged, &last, at);
-    // Items went with all they held: what others own comes back, with what leads to it.
+    // That took more than it may: what any entry owns comes back, with what leads to it.
     let mut kept = named(&fields_of(&pruned, at));
     for entry in entries {
         kept.unite(&named(&entry.fields));
@@ -26,7 +26,7 @@ pub(super) fn prune(merged: Value, last: &Set, entries: &[Entry], at: Typed<'_>)
     let mut gone = all.clone();
     gone.subtract(&kept);
     let pruned = without(&merged, &gone, at);
-    // And what neither this manager's last apply nor any owner ever named stays too.
+    // And so does what the last apply never named, though it lay in an item that went.
     all.subtract(&named(&fields_of(&pruned, at)));
     all.intersect(&last);
     without(&merged, &all, at)

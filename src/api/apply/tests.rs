@@ -264,6 +264,70 @@ fn an_applied_list_keeps_its_order_around_items_of_others() {
 }
 
 #[test]
+fn what_is_owned_whole_is_replaced_and_what_is_owned_in_parts_is_joined() {
+    let template = |spec: Value| json!({"template": {"spec": spec}});
+    let mut live = deployment(template(json!({
+        "nodeSelector": {"a": "1"},
+        "containers": [{"name": "c", "args": ["1"], "ports": [
+            {"containerPort": 53, "protocol": "TCP", "name": "tcp"},
+            {"containerPort": 53, "protocol": "UDP", "name": "udp"},
+        ]}],
+    })));
+    live["metadata"]["finalizers"] = json!(["theirs"]);
+    live["metadata"]["labels"] = json!({"theirs": "1"});
+    let mut applied = deployment(template(json!({
+        "nodeSelector": {"b": "2"},
+        "containers": [{"name": "c", "args": ["2"], "ports": [
+            {"containerPort": 53, "name": "renamed"},
+        ]}],
+    })));
+    applied["metadata"]["finalizers"] = json!(["ours"]);
+    applied["metadata"]["labels"] = json!({"ours": "1"});
+    let object = apply(Some(&live), &applied, &writer("m", 1), true).unwrap();
+    assert_eq!(object["metadata"]["finalizers"], json!(["theirs", "ours"]));
+    assert_eq!(
+        object["metadata"]["labels"],
+        json!({"theirs": "1", "ours": "1"})
+    );
+    let spec = &object["spec"]["template"]["spec"];
+    assert_eq!(spec["nodeSelector"], json!({"b": "2"}));
+    assert_eq!(spec["containers"][0]["args"], json!(["2"]));
+    let expected = json!([
+        {"containerPort": 53, "protocol": "TCP", "name": "renamed"},
+        {"containerPort": 53, "protocol": "UDP", "name": "udp"},
+    ]);
+    assert_eq!(spec["containers"][0]["ports"], expected);
+    let owned = fields(&object, "m");
+    assert!(
+        owned
+            .pointer("/f:metadata/f:finalizers/v:\"ours\"")
+            .is_some(),
+        "{owned}"
+    );
+}
+
+#[test]
+fn applies_and_updates_of_one_manager_have_two_entries() {
+    let live = created(json!({"replicas": 1}), "m");
+    let applied = deployment(json!({"paused": true}));
+    let object = apply(Some(&live), &applied, &writer("m", 2), false).unwrap();
+    let operations: Vec<&Value> = object["metadata"]["managedFields"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| &entry["operation"])
+        .collect();
+    assert_eq!(operations, ["Apply", "Update"]);
+}
+
+#[test]
+fn a_manager_without_a_name_is_named_after_its_program() {
+    assert_eq!(manager_name("helm", "kubectl/v1.33.0"), "helm");
+    assert_eq!(manager_name("", "kubelet/v1.33.0 (linux/amd64)"), "kubelet");
+    assert_eq!(manager_name("", &"x".repeat(200)).len(), 128);
+}
+
+#[test]
 fn what_kubectl_applied_before_may_be_taken_without_force() {
     let last = deployment(json!({"replicas": 1, "paused": true}));
     let mut live = last.clone();
