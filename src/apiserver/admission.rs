@@ -1,17 +1,17 @@
 //! Admission: what the cluster adds to an object, or refuses it for, before it is validated.
 //!
-//! The pipeline runs [`PLUGINS`] in order on each create, update and delete. A plugin sees the write
-//! ([`Attributes`]), may change the object, and may look at other objects through a view of this
-//! server's watch cache. Source: `pkg/kubeapiserver/options/plugins.go` (the order).
+//! The pipeline runs [`PLUGINS`] in order on each create, update and delete. A plugin sees the
+//! write ([`Attributes`](crate::strategy::Attributes)), may change the object, and may look at
+//! other objects through a view of this server's watch cache. Source:
+//! `pkg/kubeapiserver/options/plugins.go` (the order).
 //!
-//! 1. A plugin that has run once changes nothing when it runs again: writes are retried on conflict.
+//! 1. A plugin that has run once changes nothing when it runs again: a write may be retried.
 //! 2. A plugin never changes an object that it refuses.
-//! 3. The view may lag; where that could let something through that upstream stops, the pipeline's
-//!    own transaction decides.
+//! 3. Object, write and view give the answer, and nothing else does. The view may lag.
 //!
-//! Left out of the default set: LimitRanger, PodSecurity, storage and certificate plugins, webhooks
-//! and policies: their kinds are not built yet. Upstream's ServiceAccount and NamespaceLifecycle wait
-//! a little for what may just have been made; here a client retries.
+//! Left out of the default set: LimitRanger, PodSecurity, storage and certificate plugins,
+//! webhooks and policies: their kinds are not built yet. Upstream's ServiceAccount and
+//! NamespaceLifecycle wait a little for what may just have been made; here a client retries.
 //!
 //! Book: `book/src/control-plane/admission.md`.
 

@@ -15,6 +15,7 @@ use wavetank_api::{KindId, Revision, Time};
 
 use crate::object::{Stored, head, splice};
 use crate::registry;
+use crate::strategies;
 use crate::strategy::Column;
 
 /// In which form the client asked for objects (`Accept: …;as=…`).
@@ -127,9 +128,10 @@ impl Representation {
         let Form::Table { headers, beta, .. } = self.form else {
             return Value::Null;
         };
-        let columns = registry::strategy(self.kind.stored_as()).columns;
+        let kind = self.kind.stored_as();
+        let columns = registry::strategy(kind).columns.iter();
         let columns = match headers {
-            true => Value::Array(columns.iter().map(column).collect()),
+            true => Value::Array(columns.map(|it| column(kind, it)).collect()),
             false => Value::Null,
         };
         json!({"kind": "Table", "apiVersion": meta_version(beta), "metadata": metadata,
@@ -190,7 +192,8 @@ pub(crate) fn partial(object: &Value) -> Value {
            "metadata": object.get("metadata")})
 }
 
-fn column(column: &Column) -> Value {
+fn column(kind: KindId, column: &Column) -> Value {
     json!({"name": column.name, "type": column.of_type, "format": column.format,
-           "description": column.description, "priority": column.priority})
+           "description": strategies::description(kind, column),
+           "priority": column.priority})
 }

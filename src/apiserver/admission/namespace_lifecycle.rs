@@ -3,7 +3,7 @@
 //! Source: `k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle`.
 //!
 //! 1. `default`, `kube-system` and `kube-public` are never deleted.
-//! 2. Everything in a terminating namespace can still be changed and deleted: else it could not end.
+//! 2. All that is in a terminating namespace can be changed and deleted: else it could not end.
 //!
 //! Book: `book/src/control-plane/admission.md`.
 
@@ -16,7 +16,7 @@ use crate::strategy::{Attributes, Denied, Operation, View};
 const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
 
 // ANCHOR: admit
-/// Refuses creates in namespaces that cannot take them, and deletes of those that must stay.
+/// Refuses creates where nothing more may come, and deletes of what must stay.
 pub(super) fn admit(
     _: Option<&mut Value>,
     write: &Attributes<'_>,

@@ -50,15 +50,17 @@ fn resolve(pod: &mut Value, view: &dyn View) -> Result<(), Denied> {
     let given = edit::at(pod, &["spec", "priority"]).and_then(Value::as_i64);
     if let Some(given) = given.filter(|given| *given != priority) {
         return Err(Denied::Forbidden(format!(
-            "the integer value of priority ({given}) must not be provided in pod spec; priority \
-             admission controller computed {priority} from the given PriorityClass name"
+            "the integer value of priority ({given}) must not be provided in pod spec; \
+             priority admission controller computed {priority} from the given \
+             PriorityClass name"
         )));
     }
     let given = edit::text(pod, &["spec", "preemptionPolicy"]);
     if !given.is_empty() && !policy.is_empty() && given != policy {
         return Err(Denied::Forbidden(format!(
-            "the string value of PreemptionPolicy ({given}) must not be provided in pod spec; \
-             priority admission controller computed {policy} from the given PriorityClass name"
+            "the string value of PreemptionPolicy ({given}) must not be provided in \
+             pod spec; priority admission controller computed {policy} from the given \
+             PriorityClass name"
         )));
     }
     if let Some(spec) = edit::object(pod, "spec") {

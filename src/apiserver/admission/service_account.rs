@@ -110,7 +110,8 @@ fn mount_token(spec: &mut Value, suffix: &str) {
             {
                 continue;
             }
-            let mount = json!({"name": name, "mountPath": MOUNT_PATH, "readOnly": true});
+            let mount = json!({"name": name, "mountPath": MOUNT_PATH,
+                "readOnly": true});
             edit::append(container, "volumeMounts", mount);
             needs_volume = true;
         }

@@ -60,7 +60,8 @@ fn validate(map: &Value) -> Errors {
         size += base64::decoded_len(value.str());
     }
     if size > DATA_LIMIT_BYTES {
-        root.child("").too_long(&mut errors, DATA_LIMIT_BYTES);
+        // Upstream's path of the whole object, which it writes as an empty index.
+        root.key("").too_long(&mut errors, DATA_LIMIT_BYTES);
     }
     errors
 }
@@ -102,7 +103,7 @@ fn row(map: &Value, now: Time) -> Vec<Value> {
     let entries = root.child("data").len() + root.child("binaryData").len();
     vec![
         plain::name(map),
-        entries.to_string().into(),
+        entries.into(),
         age::of_object(map, now).into(),
     ]
 }
@@ -126,7 +127,7 @@ mod tests {
             ),
             (
                 json!({"data": {"a": "x".repeat(DATA_LIMIT_BYTES + 1)}}),
-                ": Too long: may not be more than 1048576 bytes".into(),
+                "[]: Too long: may not be more than 1048576 bytes".into(),
             ),
         ];
         for (map, expected) in cases {

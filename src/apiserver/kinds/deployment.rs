@@ -114,7 +114,8 @@ fn validate_strategy(strategy: &Field<'_, '_>, errors: &mut Errors) {
 
 // ANCHOR: rolling
 fn validate_rolling(rolling: &Field<'_, '_>, errors: &mut Errors) {
-    let (unavailable, surge) = (rolling.child("maxUnavailable"), rolling.child("maxSurge"));
+    let unavailable = rolling.child("maxUnavailable");
+    let surge = rolling.child("maxSurge");
     for bound in [&unavailable, &surge] {
         match bound.text() {
             Some(_) => bound.must_be(errors, names::percent),

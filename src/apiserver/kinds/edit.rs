@@ -109,3 +109,73 @@ pub(crate) fn append(object: &mut Value, key: &str, item: Value) {
         list.push(item);
     }
 }
+
+/// Fields that Go holds as plain values, so that their zero is the same as nothing. (The user 0 is
+/// not: that field is a pointer.)
+const ZERO_IS_NOTHING: [&str; 9] = [
+    "hostIPC",
+    "hostNetwork",
+    "hostPID",
+    "hostPort",
+    "initialDelaySeconds",
+    "readOnly",
+    "stdin",
+    "stdinOnce",
+    "tty",
+];
+
+/// Whether two values mean the same to a typed client, which leaves out what is empty when it
+/// writes back what it has read (`apimachinery`'s `equality.Semantic`).
+pub(crate) fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Object(x), Value::Object(y)) => {
+            let mut keys = x.keys().chain(y.keys());
+            keys.all(|key| same_field(key, x.get(key), y.get(key)))
+        }
+        (Value::Array(x), Value::Array(y)) => {
+            x.len() == y.len() && x.iter().zip(y).all(|(x, y)| same(x, y))
+        }
+        _ => a == b || (is_nothing(a) && is_nothing(b)),
+    }
+}
+
+fn same_field(key: &str, a: Option<&Value>, b: Option<&Value>) -> bool {
+    let plain = |value: &&Value| {
+        let zero = value.as_bool() == Some(false) || value.as_i64() == Some(0);
+        !(zero && ZERO_IS_NOTHING.contains(&key))
+    };
+    let (a, b) = (a.filter(plain), b.filter(plain));
+    same(a.unwrap_or(&Value::Null), b.unwrap_or(&Value::Null))
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.values().all(is_nothing),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_a_typed_client_leaves_out_is_no_difference() {
+        let stored = json!({"hostNetwork": false, "nodeName": "", "volumes": [], "a": {"b": null},
+            "containers": [{"name": "web", "tty": false, "ports": [{"hostPort": 0}]}]});
+        let read_back = json!({"containers": [{"name": "web", "ports": [{}]}]});
+        assert!(same(&stored, &read_back) && same(&read_back, &stored));
+        for (a, b) in [
+            (json!({"runAsUser": 0}), json!({})),
+            (json!({"runAsNonRoot": false}), json!({})),
+            (json!({"hostNetwork": true}), json!({"hostNetwork": false})),
+            (json!([1]), json!([1, 2])),
+        ] {
+            assert!(!same(&a, &b) && !same(&b, &a));
+        }
+    }
+}

@@ -6,8 +6,8 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
+use core::net::{Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde_json::Value;
 use wavetank_api::{Time, names};
@@ -165,9 +165,11 @@ fn validate_update(new: &Value, old: &Value) -> Errors {
 fn row(slice: &Value, now: Time) -> Vec<Value> {
     let ports: Vec<String> = edit::list(slice, &["ports"])
         .iter()
-        .map(|port| match edit::number(port, &["port"]) {
-            0 => "*".to_string(),
-            number => number.to_string(),
+        .map(|port| match edit::at(port, &["port"]) {
+            Some(number) => number.to_string(),
+            None => edit::at(port, &["name"])
+                .map_or("*", |name| name.as_str().unwrap_or_default())
+                .to_string(),
         })
         .collect();
     let addresses: Vec<String> = edit::list(slice, &["endpoints"])
@@ -223,5 +225,13 @@ mod tests {
             validate_update(&new, &old).to_string(),
             "addressType: Invalid value: \"IPv6\": field is immutable"
         );
+    }
+
+    #[test]
+    fn a_port_without_a_number_is_shown_by_its_name() {
+        let slice = json!({"metadata": {"name": "web"}, "addressType": "IPv4",
+            "ports": [{"port": 80}, {"name": "any"}, {}]});
+        let cells = json!(["web", "IPv4", "80,any,*", "<unset>", "<unknown>"]);
+        assert_eq!(Value::from(row(&slice, Time::EPOCH)), cells);
     }
 }

@@ -217,7 +217,8 @@ mod tests {
                     .to_string(),
             ),
             (
-                json!({"name": "a", "namespace": "b", "finalizers": ["orphan", "foregroundDeletion"]}),
+                json!({"name": "a", "namespace": "b",
+                    "finalizers": ["orphan", "foregroundDeletion"]}),
                 "metadata.finalizers: Invalid value: [\"orphan\",\"foregroundDeletion\"]: \
                  finalizer orphan and foregroundDeletion cannot be both set"
                     .to_string(),

@@ -7,7 +7,7 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde_json::Value;
 use wavetank_api::names;

@@ -148,7 +148,7 @@ fn row(secret: &Value, now: Time) -> Vec<Value> {
     vec![
         plain::name(secret),
         edit::text(secret, &["type"]).into(),
-        entries.to_string().into(),
+        entries.into(),
         age::of_object(secret, now).into(),
     ]
 }

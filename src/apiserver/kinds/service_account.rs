@@ -42,7 +42,7 @@ fn row(account: &Value, now: Time) -> Vec<Value> {
     let secrets = edit::list(account, &["secrets"]).len();
     vec![
         plain::name(account),
-        secrets.to_string().into(),
+        secrets.into(),
         age::of_object(account, now).into(),
     ]
 }

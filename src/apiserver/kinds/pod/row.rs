@@ -103,9 +103,10 @@ fn walk_init<'a>(pod: &'a Value, summary: &mut Summary<'a>) -> bool {
             summary.ready += usize::from(edit::flag(status, &["ready"]));
             continue;
         }
+        let in_turn = matches!(waits_for, "" | "PodInitializing");
         summary.reason = match ended {
             Some(state) => format!("Init:{}", end_of(state)),
-            None if !matches!(waits_for, "" | "PodInitializing") => format!("Init:{waits_for}"),
+            None if !in_turn => format!("Init:{waits_for}"),
             None => format!("Init:{at}/{}", specs.len()),
         };
         return true;

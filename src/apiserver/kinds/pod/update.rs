@@ -62,7 +62,7 @@ pub(super) fn validate(new: &Value, old: &Value, errors: &mut Errors) {
     if !old_gates.is_empty() {
         set_back_while_gated(&mut rest, now, then, errors);
     }
-    if rest != *then {
+    if !edit::same(&rest, then) {
         let detail = format!("{UPDATABLE}\n{}", differences(then, &rest));
         spec.forbidden(errors, detail);
     }
@@ -181,7 +181,8 @@ fn differences(old: &Value, new: &Value) -> String {
     let mut text = String::new();
     for name in names {
         let (was, is) = (old.get(&name), new.get(&name));
-        if was != is {
+        let null = &Value::Null;
+        if !edit::same(was.unwrap_or(null), is.unwrap_or(null)) {
             let shown = |value: Option<&Value>| value.map_or("nil".into(), Value::to_string);
             text.push_str(&format!(
                 "- \t{name}: {}\n+ \t{name}: {}\n",
@@ -201,11 +202,18 @@ pub(super) fn validate_ephemeral(new: &Value, old: &Value, errors: &mut Errors) 
         spec.child("ephemeralContainers"),
         old_spec.child("ephemeralContainers"),
     );
+    let same = |now: &Field<'_, '_>, old: &Field<'_, '_>| {
+        let (now, old) = (
+            now.value().unwrap_or(&Value::Null),
+            old.value().unwrap_or(&Value::Null),
+        );
+        edit::same(now, old)
+    };
     for old in old_list.items() {
         let name = old.child("name").str();
-        let same = list.items().find(|now| now.child("name").str() == name);
-        match same {
-            Some(now) if now.value() == old.value() => {}
+        let found = list.items().find(|now| now.child("name").str() == name);
+        match found {
+            Some(now) if same(&now, &old) => {}
             Some(_) => {
                 let detail =
                     format!("existing ephemeral containers \"{name}\" may not be changed\n");
@@ -259,7 +267,7 @@ pub(super) fn validate_status(new: &Value, old: &Value) -> Errors {
         }
     }
     for ip in status.child("podIPs").items() {
-        if ip.child("ip").str().parse::<std::net::IpAddr>().is_err() {
+        if ip.child("ip").str().parse::<core::net::IpAddr>().is_err() {
             let detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
             ip.invalid_as(&mut errors, ip.child("ip").str(), detail);
         }

@@ -381,7 +381,7 @@ pub(super) fn validate_status(new: &Value, _: &Value) -> Errors {
             ip.ip_address(&mut errors);
         }
         host.may_be(&mut errors, names::dns1123_subdomain);
-        if host.str().parse::<std::net::IpAddr>().is_ok() {
+        if host.str().parse::<core::net::IpAddr>().is_ok() {
             host.invalid(&mut errors, "must be a DNS name, not an IP address");
         }
     }
