@@ -172,6 +172,14 @@ impl SimRuntime {
         ready.filter_map(|s| Some((&s.metadata.uid, IpAddr::V4(s.ip?))))
     }
 
+    /// Every container that is known, with its pod, in the order of ids.
+    pub fn instances(&self) -> impl Iterator<Item = (&ContainerId, &Uid, &Instance)> {
+        self.containers.iter().filter_map(|(id, instance)| {
+            let sandbox = self.sandboxes.get(&instance.sandbox)?;
+            Some((id, &sandbox.metadata.uid, &**instance))
+        })
+    }
+
     /// The latest instance of a pod's container, or the one before it.
     pub fn find(&self, pod: &Uid, name: &str, previous: bool) -> Option<ContainerId> {
         let mut own: Vec<_> = self.instances_of(pod, name).collect();

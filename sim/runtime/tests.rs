@@ -2,5 +2,7 @@
 //!
 //! Book: `book/src/simulator/runtime.md`.
 
+mod mutants;
+mod properties;
 mod rig;
 mod scenarios;

@@ -193,6 +193,15 @@ impl Call {
         decoded.map_err(|error| Status::bad_request(error.to_string()).into())
     }
 
+    /// Adds warnings that are not there yet: a write may be decided on more than once.
+    pub fn warn(&mut self, warnings: Vec<String>) {
+        for warning in warnings {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+
     fn accept_decoded(
         &mut self,
         decoded: Decoded,
@@ -217,7 +226,7 @@ impl Call {
             (FieldValidation::Strict, Some(error)) => {
                 return Err(undecodable(kind, version, &error));
             }
-            (FieldValidation::Warn, _) => self.warnings.extend(decoded.complaints),
+            (FieldValidation::Warn, _) => self.warn(decoded.complaints),
             _ => {}
         }
         if let Some(object) = value.as_object_mut() {

@@ -16,6 +16,7 @@ use wavetank_store::{Compare, Key};
 use crate::admit::admit;
 use crate::call::{Call, WriteOptions};
 use crate::core::{Core, Next};
+use crate::managed;
 use crate::metadata;
 use crate::registry;
 use crate::reply::Refusal;
@@ -36,7 +37,7 @@ pub(crate) struct Create {
     pub route: Route,
     /// Options of the request.
     pub options: WriteOptions,
-    /// Whether this is an apply patch: the fields belong to its manager as applied.
+    /// Whether the object comes from an apply patch: it knows its owners already.
     pub is_apply: bool,
     /// How many names were drawn.
     draws: u32,
@@ -168,7 +169,9 @@ impl Create {
         if !errors.is_empty() {
             return Err(metadata::invalid(&route, &errors));
         }
-        crate::managed::created(&mut object, &route, &options, is_apply, now)?;
+        if !is_apply {
+            managed::created(&mut object, &route, &options, now);
+        }
         let allocation = services::allocate(core, write, &mut object, None, &route)?;
         let mut decision = Decision::new(Outcome::Put(object), Reply::Object(201));
         decision.compares.extend(namespace_compare);

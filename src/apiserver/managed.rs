@@ -1,33 +1,76 @@
-//! Field management: who set which field, kept in `metadata.managedFields`.
+//! Field management at the edge of the pipeline: who is the writer, and which fields are not his.
+//!
+//! The ledger itself, and server-side apply, are `wavetank_api::apply`. Here each request becomes a
+//! [`Writer`]. Upstream: `endpoints/handlers/fieldmanager`.
+//!
+//! 1. A subresource owns nothing outside itself, the main resource nothing of the status.
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
+use std::sync::LazyLock;
+
 use serde_json::Value;
 
-use wavetank_api::Time;
+use wavetank_api::apply::{self, Writer};
+use wavetank_api::fields::Set;
+use wavetank_api::schema::Schema;
+use wavetank_api::{KindId, Time};
 
 use crate::call::WriteOptions;
+use crate::registry;
 use crate::reply::Refusal;
 use crate::route::Route;
 
-/// A new object: all its fields belong to its creator.
-pub(crate) fn created(
-    _object: &mut Value,
-    _route: &Route,
-    _options: &WriteOptions,
-    _is_apply: bool,
-    _now: Time,
-) -> Result<(), Refusal> {
-    Ok(())
+/// What the main resource does not write, for kinds with a status.
+static NOT_STATUS: LazyLock<Set> = LazyLock::new(|| apply::reset_fields(&[&["status"]]));
+/// What `/status` does not write.
+static NOT_SPEC: LazyLock<Set> = LazyLock::new(|| apply::reset_fields(&[&["spec"]]));
+static NOTHING: LazyLock<Set> = LazyLock::new(Set::default);
+
+fn writer<'a>(route: &Route, options: &'a WriteOptions, now: Time) -> Writer<'a> {
+    let kind: KindId = route.kind.stored_as();
+    let schema = Schema::builtin();
+    let reset = match route.subresource {
+        "status" => &*NOT_SPEC,
+        _ if registry::strategy(kind).has_status => &*NOT_STATUS,
+        _ => &*NOTHING,
+    };
+    Writer {
+        manager: &options.manager,
+        api_version: kind.info().api_version,
+        kind: kind.info().kind,
+        subresource: route.subresource,
+        reset,
+        now,
+        schema,
+        ty: schema.kind(kind),
+    }
+}
+
+/// A new object: its fields belong to its creator.
+pub(crate) fn created(object: &mut Value, route: &Route, options: &WriteOptions, now: Time) {
+    apply::track(None, object, &writer(route, options, now));
 }
 
 /// A changed object: what changed belongs to who changed it.
 pub(crate) fn updated(
-    _object: &mut Value,
-    _old: &Value,
-    _route: &Route,
-    _options: &WriteOptions,
-    _now: Time,
-) -> Result<(), Refusal> {
-    Ok(())
+    object: &mut Value,
+    old: &Value,
+    route: &Route,
+    options: &WriteOptions,
+    now: Time,
+) {
+    apply::track(Some(old), object, &writer(route, options, now));
+}
+
+/// What an apply patch makes of an object, or of none; 409 when others own what it changes.
+pub(crate) fn applied(
+    live: Option<&Value>,
+    applied: &Value,
+    route: &Route,
+    options: &WriteOptions,
+    now: Time,
+) -> Result<Value, Refusal> {
+    let writer = writer(route, options, now);
+    apply::apply(live, applied, &writer, options.force).map_err(Box::new)
 }

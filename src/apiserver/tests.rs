@@ -2,5 +2,6 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
+mod chaos;
 mod verbs;
 mod watches;

@@ -16,7 +16,7 @@ use wavetank_api::kinds::{VirtualId, events};
 use wavetank_api::schema::{Schema, TypeId};
 use wavetank_api::status::{Cause, Named};
 use wavetank_api::strict::{self, FieldValidation};
-use wavetank_api::{Status, Time, patch};
+use wavetank_api::{KindId, Status, Time, patch};
 
 use crate::admit::admit;
 use crate::call::{Call, WriteOptions, undecodable};
@@ -140,7 +140,7 @@ impl Update {
         let Some(old) = current.value else {
             return self.decide_absent(write, core, call, now);
         };
-        let mut new = self.changed(old, call)?;
+        let mut new = self.changed(old, call, now)?;
         let (route, is_put) = (&self.route, matches!(self.change, Change::Put(_)));
         metadata::check_name(&mut new, route)?;
         metadata::check_namespace(&mut new, route)?;
@@ -148,10 +148,8 @@ impl Update {
         metadata::carry_over(&mut new, old, route)?;
         let strategy = registry::strategy(write.kind);
         (strategy.default)(&mut new);
-        let view = SeenView {
-            cache: &core.cache,
-            seen: &write.seen,
-        };
+        let (cache, seen) = (&core.cache, &write.seen);
+        let view = SeenView { cache, seen };
         admit(
             Operation::Update,
             Some(&mut new),
@@ -165,31 +163,30 @@ impl Update {
         if !errors.is_empty() {
             return Err(metadata::invalid(route, &errors));
         }
-        managed::updated(&mut new, old, route, &self.options, now)?;
-        let allocation = services::allocate(core, write, &mut new, Some(old), route)?;
-        let reply = if route.subresource == "scale" {
-            Reply::Scale
-        } else {
-            Reply::Object(200)
-        };
-        metadata::of(&mut new).insert(
-            "resourceVersion".into(),
-            current.revision.to_string().into(),
-        );
-        if is_done_with(&new, write.kind) && metadata::is_terminating(old) {
-            let mut decision = Decision::new(Outcome::Remove, reply);
-            services::release(old, write.kind).add_to(&mut decision);
-            return Ok(decision);
+        if !self.is_apply() {
+            managed::updated(&mut new, old, route, &self.options, now);
         }
-        let is_same = new == *old;
-        let outcome = if is_same {
-            Outcome::Keep
-        } else {
-            Outcome::Put(new)
-        };
-        let mut decision = Decision::new(outcome, reply);
-        allocation.add_to(&mut decision);
+        let allocation = services::allocate(core, write, &mut new, Some(old), route)?;
+        let version = current.revision.to_string();
+        metadata::of(&mut new).insert("resourceVersion".into(), version.into());
+        let mut decision = settle(new, old, write.kind, self.reply());
+        if matches!(decision.outcome, Outcome::Put(_)) {
+            allocation.add_to(&mut decision);
+        }
         Ok(decision)
+    }
+
+    fn reply(&self) -> Reply {
+        match self.route.subresource {
+            "scale" => Reply::Scale,
+            _ => Reply::Object(200),
+        }
+    }
+
+    /// Whether the ledger of owners comes from an apply. (A Scale has no ledger of its own.)
+    fn is_apply(&self) -> bool {
+        let is_apply = matches!(self.change, Change::Patch(PatchType::Apply, _));
+        is_apply && self.route.subresource != "scale"
     }
 
     /// There is no such object: some kinds, and apply, create it.
@@ -210,7 +207,11 @@ impl Update {
             _ if !route.subresource.is_empty() => return Err(route.not_found()),
             Change::Put(object) if creates => (object, false),
             Change::Patch(PatchType::Apply, body) => {
-                (applied(&body, &route, &options, call)?, true)
+                let applied = applied(&body, &route, &options, call)?;
+                (
+                    managed::applied(None, &applied, &route, &options, now)?,
+                    true,
+                )
             }
             _ => return Err(route.not_found()),
         };
@@ -218,13 +219,27 @@ impl Update {
     }
 
     /// The object as the client wants it.
-    fn changed(&self, old: &Value, call: &mut Call) -> Result<Value, Refusal> {
+    fn changed(&self, old: &Value, call: &mut Call, now: Time) -> Result<Value, Refusal> {
+        let (route, options) = (&self.route, &self.options);
+        match &self.change {
+            Change::Put(scale) if route.subresource == "scale" => Ok(apply_scale(old, scale)),
+            Change::Put(body) => Ok(body.clone()),
+            Change::Patch(PatchType::Apply, body) if self.is_apply() => {
+                let applied = applied(body, route, options, call)?;
+                managed::applied(Some(old), &applied, route, options, now)
+            }
+            Change::Patch(patch_type, body) => self.patched(old, *patch_type, body, call),
+        }
+    }
+
+    fn patched(
+        &self,
+        old: &Value,
+        patch_type: PatchType,
+        body: &Bytes,
+        call: &mut Call,
+    ) -> Result<Value, Refusal> {
         let is_scale = self.route.subresource == "scale";
-        let (patch_type, body) = match &self.change {
-            Change::Put(scale) if is_scale => return Ok(apply_scale(old, scale)),
-            Change::Put(body) => return Ok(body.clone()),
-            Change::Patch(patch_type, body) => (*patch_type, body),
-        };
         let mut base = if is_scale { scale_of(old) } else { old.clone() };
         events::convert(&mut base, self.route.kind);
         let schema = Schema::builtin();
@@ -237,7 +252,8 @@ impl Update {
             PatchType::Merge => patch::merge::apply(base, body),
             PatchType::Strategic => patch::strategic::apply(base, body, schema, ty),
             PatchType::Apply => {
-                let applied = applied(body, &self.route, &self.options, call)?;
+                let (applied, _) = strict::parse(body, strict::Encoding::Yaml)
+                    .map_err(|error| Status::bad_request(error.to_string()))?;
                 Ok(patch::merge::lay_over(base, applied))
             }
         };
@@ -253,39 +269,48 @@ impl Update {
 
     /// What a patch made must fit the type again; unknown fields are as in a body.
     fn check_patched(&self, new: &mut Value, ty: TypeId, call: &mut Call) -> Result<(), Refusal> {
-        let shown = new.to_string();
-        let complaints = strict::check(new, ty).map_err(|error| {
-            let quoted = wavetank_api::status::quote(&shown);
-            let cause = Cause::new(
-                "FieldValueInvalid",
-                format!("Invalid value: {quoted}: {error}"),
-                "patch",
-            );
-            Status::invalid(
-                Named {
-                    group: "",
-                    resource: "",
-                },
-                "",
-                vec![cause],
-            )
-        })?;
+        let complaints = match strict::check(new, ty) {
+            Ok(complaints) => complaints,
+            Err(error) => {
+                let shown = wavetank_api::status::quote(&new.to_string());
+                let message = format!("Invalid value: {shown}: {error}");
+                let cause = Cause::new("FieldValueInvalid", message, "patch");
+                return Err(Status::invalid(NAMELESS, "", vec![cause]).into());
+            }
+        };
         match (self.options.validation, strict::strict_error(&complaints)) {
             (FieldValidation::Strict, Some(error)) => {
                 let info = self.route.info();
                 Err(undecodable(info.kind, info.version, &error))
             }
             (FieldValidation::Warn, _) => {
-                let news = complaints
-                    .into_iter()
-                    .filter(|c| !call.warnings.contains(c));
-                let news: Vec<String> = news.collect();
-                call.warnings.extend(news);
+                call.warn(complaints);
                 Ok(())
             }
             _ => Ok(()),
         }
     }
+}
+
+/// Upstream names no kind when it is the patch that is at fault.
+const NAMELESS: Named<'static> = Named {
+    group: "",
+    resource: "",
+};
+
+/// What becomes of an object that is allowed to change.
+fn settle(new: Value, old: &Value, kind: KindId, reply: Reply) -> Decision {
+    if is_done_with(&new, kind) && metadata::is_terminating(old) {
+        let mut decision = Decision::new(Outcome::Remove, reply);
+        services::release(old, kind).add_to(&mut decision);
+        return decision;
+    }
+    let outcome = if new == *old {
+        Outcome::Keep
+    } else {
+        Outcome::Put(new)
+    };
+    Decision::new(outcome, reply)
 }
 
 /// The configuration in an apply patch, checked against the path.

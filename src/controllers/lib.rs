@@ -1,7 +1,7 @@
 //! The controllers: each compares what is wished with what is, and writes until they agree.
 //!
-//! In Kubernetes this is `kube-controller-manager` (`pkg/controller`). The one idea: a controller is
-//! a function from a key and the caches to a plan of writes; [`Manager`] carries out the plans,
+//! In Kubernetes this is `kube-controller-manager` (`pkg/controller`). The one idea: a controller
+//! is a function from a key and the caches to a plan of writes; [`Manager`] carries out the plans,
 //! holds a key back until the caches show what was written for it, and lets one process act at a
 //! time. What a controller knows, it read through the API; what it does, it writes through the API.
 //!

@@ -3,8 +3,8 @@
 //! A shell drives it; it drives the caches, the loops and the recorder of events.
 //!
 //! 1. It writes nothing (but the Lease) unless it is the leader (I5).
-//! 2. A new leader begins with empty caches and consistent lists: it never acts on what it saw while
-//!    another was writing.
+//! 2. A new leader begins with empty caches and consistent lists: it never acts on what it saw
+//!    while another was writing.
 //! 3. When it is deposed it cancels what is under way and forgets everything, as if restarted.
 //!
 //! Book: `book/src/controllers/reconcile.md`.

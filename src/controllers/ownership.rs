@@ -114,8 +114,8 @@ fn release_patch(owner: &Meta, object: &Meta) -> Value {
     }})
 }
 
-/// Whether the live owner (the answer to [`Claim::check`]) may adopt: it is the one the decision was
-/// made for, and it is not being deleted. Says why not.
+/// Whether the live owner (the answer to [`Claim::check`]) may adopt: it is the one the decision
+/// was made for, and it is not being deleted. Says why not.
 pub fn may_adopt(owner: &Meta, answers: Vec<Result<Response, Failure>>) -> Result<(), String> {
     for answer in answers {
         let response =

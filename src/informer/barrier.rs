@@ -224,3 +224,6 @@ fn expect_delete(awaited: &mut Awaited, done: &Written) {
         awaited.deletes.push(delete);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,8 @@ pub enum Input<O> {
 ///
 /// A controller emits one when it starts to work on an object and one when it decides; the calls
 /// that follow in the same `handle` are its consequences. The simulator writes it into the trace,
-/// so that a write can be explained; a shell that keeps no trace drops it. Nothing may depend on it.
+/// so that a write can be explained; a shell that keeps no trace drops it. Nothing may depend on
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// Who decides: `replicaset-controller`, `default-scheduler`, `kubelet`.

@@ -238,7 +238,9 @@ mod tests {
     proptest! {
         /// Invariants 1 to 3.
         #[test]
-        fn a_key_is_worked_on_once_at_a_time_and_no_add_is_lost(ops in prop::collection::vec(op(), 0..60)) {
+        fn a_key_is_worked_on_once_at_a_time_and_no_add_is_lost(
+            ops in prop::collection::vec(op(), 0..60)
+        ) {
             let mut queue = Queue::new(Guards::default());
             let (mut now, mut working, mut owed) = (Time::EPOCH, BTreeSet::new(), BTreeSet::new());
             for op in ops {

@@ -370,3 +370,6 @@ struct WireEvent<'a> {
 struct Bookmark {
     metadata: Meta,
 }
+
+#[cfg(test)]
+mod tests;

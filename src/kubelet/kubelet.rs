@@ -221,12 +221,13 @@ impl Kubelet {
     fn admit(&mut self, pod: Pod, now: Time, out: &mut Outputs) {
         let found = self.recovery.found.remove(&pod.meta().uid);
         let mut worker = Box::new(Worker::new(pod, now));
-        let is_known = found.is_some() || worker.report.phase.is_terminal();
-        let useless = worker.adopt(found.unwrap_or_default(), now);
+        let is_over = worker.report.phase.is_terminal() && self.shared.guards.on(Guard::M68);
+        let is_known = found.is_some() || is_over;
+        let useless = worker.adopt(found.unwrap_or_default(), self.shared.guards, now);
         for id in useless {
             crate::node::call_runtime(cri::Call::RemoveContainer(id), &mut self.shared, out);
         }
-        if worker.report.phase.is_terminal() {
+        if is_over {
             crate::sync::terminate(&mut worker, now);
         } else if !is_known && !worker.has_instances() && self.shared.guards.on(Guard::M64) {
             self.reject_misfit(&mut worker, now);
@@ -275,7 +276,7 @@ impl Kubelet {
         self.are_orphans_sought = true;
         for (uid, found) in core::mem::take(&mut self.recovery.found) {
             let mut worker = Box::new(Worker::new(orphan(uid, &found), now));
-            worker.adopt(found, now);
+            worker.adopt(found, self.shared.guards, now);
             worker.is_gone = true;
             self.add(worker, now, out);
         }

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wavetank_api::{Time, Uid};
 use wavetank_cri::sandbox::{PodSandbox, PodSandboxStatus};
 use wavetank_cri::{self as cri, ContainerStatus, names};
-use wavetank_informer::{CallId, Output};
+use wavetank_informer::{CallId, Guard, Guards, Output};
 
 use crate::context::Shared;
 use crate::effect::Effect;
@@ -150,7 +150,12 @@ impl Recovery {
 impl Worker {
     // ANCHOR: adopt
     /// Takes over what was found of this pod; containers that are of no use any more.
-    pub(crate) fn adopt(&mut self, mut found: Found, now: Time) -> Vec<cri::ContainerId> {
+    pub(crate) fn adopt(
+        &mut self,
+        mut found: Found,
+        guards: Guards,
+        now: Time,
+    ) -> Vec<cri::ContainerId> {
         if let Some(status) = found.status {
             self.sandbox.id = Some(status.id.clone());
             self.sandbox.attempt = status.metadata.attempt;
@@ -184,7 +189,9 @@ impl Worker {
             }
             useless.extend(own.map(|older| older.id.clone()));
         }
-        self.recall(now);
+        if guards.on(Guard::M68) {
+            self.recall(now);
+        }
         self.initialized = self
             .slots
             .iter()

@@ -220,8 +220,8 @@ impl Engine {
     /// Takes in what a live read has shown of a pod whose binding had no answer.
     ///
     /// Not bound yet does not mean never: the lost request may still be on its way.
-    /// Binding the same pod to the same node once more is right in every case; forgetting
-    /// is not. When the node has gone meanwhile, read again later, as long as `is_binding`.
+    /// Binding the same pod to the same node once more is right in every case;
+    /// forgetting is not. When the node has gone meanwhile, read again later.
     pub fn live_read(&mut self, uid: &Uid, shown: LiveRead, now: Time) -> Option<Step> {
         let attempt = self.binding.get(uid)?;
         let (binding, sent) = attempt.binding.clone()?;

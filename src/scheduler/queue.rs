@@ -306,8 +306,8 @@ impl Queue {
     // ANCHOR: offer
     /// Keeps a change for the pods in flight.
     fn record(&mut self, change: Change) {
-        // M49: without this, what happens between a pod's snapshot and its return is lost,
-        // and the pod waits for the five-minute flush (#120413).
+        // M49: without this, what happens between a pod's snapshot and its return is
+        // lost, and the pod waits for the five-minute flush (#120413).
         if self.guards.on(Guard::M49) && !self.flying.is_empty() {
             self.changes.push_back(change);
         }
@@ -322,11 +322,11 @@ impl Queue {
             return;
         }
         let pod = &queued.pod;
-        let sees_hope = |plugin: &&'static str| hint(plugin, pod, change) == Hint::Queue;
-        if queued.pending_on.iter().any(&sees_hope) {
+        let hopes = |plugin: &&'static str| hint(plugin, pod, change) == Hint::Queue;
+        if queued.pending_on.iter().any(&hopes) {
             self.take(uid);
             self.put(uid, Place::Active);
-        } else if queued.refused_by.iter().any(&sees_hope) {
+        } else if queued.refused_by.iter().any(&hopes) {
             self.take(uid);
             self.back_off(uid, now);
         }

@@ -32,6 +32,8 @@ pub struct Api {
     revision: u64,
     watch: Option<CallId>,
     frames: Vec<Value>,
+    /// Watch events wait until it is false again.
+    pub is_held: bool,
 }
 
 pub struct Rig {
@@ -46,6 +48,8 @@ pub struct Rig {
     wake: Option<Time>,
     /// Grows with each restart of the kubelet: what is meant for an earlier life is dropped.
     life: u64,
+    /// Every delete that was asked for, by UID: when, and the grace period; 0 for a forced one.
+    pub deletes: BTreeMap<String, (Time, u64)>,
     /// Checked after every step.
     pub check: fn(&Rig),
 }
@@ -76,6 +80,7 @@ impl Rig {
             sequence: 0,
             wake: None,
             life: 0,
+            deletes: BTreeMap::new(),
             check: |_| {},
         };
         rig.input(Input::Start);
@@ -89,6 +94,16 @@ impl Rig {
         self.api.watch = None;
         self.wake = None;
         self.input(Input::Start);
+    }
+
+    /// The runtime loses all it knew, as after its data directory was wiped.
+    pub fn forget_containers(&mut self) {
+        let pod_cidr = ([10, 244, 1, 0].into(), 24);
+        self.runtime = SimRuntime::new(NodeConfig {
+            name: "n1".into(),
+            pod_cidr,
+            seed: 99,
+        });
     }
 
     fn later(&mut self, after: Duration, input: Input<Outcome>) {
@@ -125,7 +140,9 @@ impl Rig {
     }
 
     fn send_frames(&mut self) {
-        let Some(watch) = self.api.watch else { return };
+        let Some(watch) = self.api.watch.filter(|_| !self.api.is_held) else {
+            return;
+        };
         for frame in std::mem::take(&mut self.api.frames) {
             self.later(LATENCY, Input::Frame(watch, frame.to_string().into()));
         }
@@ -192,6 +209,11 @@ impl Rig {
     pub fn delete(&mut self, name: &str, grace: u64) {
         let Some(mut pod) = self.api.pods.get(name).cloned() else {
             return;
+        };
+        let uid = self.uid(name).0.to_string();
+        match self.deletes.get(&uid) {
+            Some(_) if grace > 0 => return,
+            _ => self.deletes.insert(uid, (self.now, grace)),
         };
         pod["metadata"]["deletionTimestamp"] = json!(self.now + Duration::from_secs(grace));
         pod["metadata"]["deletionGracePeriodSeconds"] = json!(grace);

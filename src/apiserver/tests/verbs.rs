@@ -333,3 +333,133 @@ fn an_exec_is_joined_with_the_kubelet_of_the_pods_node() {
     assert_eq!(tunnel.uid, pod["metadata"]["uid"].as_str().unwrap());
     assert!(matches!(tunnel.kind, TunnelKind::Exec { command, .. } if command == ["ls", "-l"]));
 }
+
+#[test]
+fn an_apply_is_a_create_then_an_owner_of_its_fields() {
+    let mut cluster = Cluster::new();
+    let apply = "application/apply-patch+yaml";
+    let path = format!("{MAPS}/a");
+    let body = |value: &str| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "a"}, "data": {"a": value}})
+    };
+    let (code, status) = cluster.patch(&path, apply, body("1"));
+    assert_eq!(
+        (code, &status["details"]["causes"][0]["field"]),
+        (422, &json!("fieldManager"))
+    );
+    let (code, made) = cluster.patch(&format!("{path}?fieldManager=one"), apply, body("1"));
+    assert_eq!(code, 201, "{made}");
+    assert_eq!(made["metadata"]["managedFields"][0]["manager"], "one");
+    let (code, again) = cluster.patch(&format!("{path}?fieldManager=one"), apply, body("1"));
+    assert_eq!((code, revision(&again)), (200, revision(&made)));
+    let (code, status) = cluster.patch(&format!("{path}?fieldManager=two"), apply, body("2"));
+    assert_eq!((code, &status["reason"]), (409, &json!("Conflict")));
+    let forced = format!("{path}?fieldManager=two&force=true");
+    assert_eq!(cluster.patch(&forced, apply, body("2")).1["data"]["a"], "2");
+}
+
+#[test]
+fn a_scale_changes_the_number_and_the_generation() {
+    let mut cluster = Cluster::new();
+    let deployments = "/apis/apps/v1/namespaces/default/deployments";
+    let made = cluster.create(
+        deployments,
+        json!({"metadata": {"name": "web"}, "spec": {
+        "selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}},
+        "spec": {"containers": [{"name": "c", "image": "i"}]}}}}),
+    );
+    assert_eq!(
+        (&made["metadata"]["generation"], &made["spec"]["replicas"]),
+        (&json!(1), &json!(1))
+    );
+    let scale = format!("{deployments}/web/scale");
+    assert_eq!(cluster.get(&scale)["status"]["selector"], "a=b");
+    let merge = "application/merge-patch+json";
+    let (code, scaled) = cluster.patch(&scale, merge, json!({"spec": {"replicas": 3}}));
+    assert_eq!(
+        (code, &scaled["kind"], &scaled["spec"]["replicas"]),
+        (200, &json!("Scale"), &json!(3))
+    );
+    let deployment = cluster.get(&format!("{deployments}/web"));
+    assert_eq!(deployment["spec"]["replicas"], 3);
+    assert_eq!(deployment["metadata"]["generation"], 2);
+    let status =
+        json!({"status": {"replicas": 2, "observedGeneration": 2}, "spec": {"replicas": 9}});
+    let (code, changed) = cluster.patch(&format!("{deployments}/web/status"), merge, status);
+    assert_eq!((code, &changed["status"]["replicas"]), (200, &json!(2)));
+    assert_eq!(
+        changed["spec"]["replicas"], 3,
+        "a status write leaves the spec"
+    );
+    assert_eq!(changed["metadata"]["generation"], 2);
+}
+
+#[test]
+fn a_namespace_goes_when_both_kinds_of_finalizers_are_done() {
+    let mut cluster = Cluster::new();
+    cluster.create("/api/v1/namespaces", json!({"metadata": {"name": "a"}}));
+    let (code, marked) = cluster.call(Method::Delete, "/api/v1/namespaces/a", Value::Null);
+    assert_eq!(
+        (code, &marked["status"]["phase"]),
+        (200, &json!("Terminating"))
+    );
+    let (code, status) = cluster.call(
+        Method::Post,
+        "/api/v1/namespaces/a/configmaps",
+        config_map("late"),
+    );
+    assert_eq!(
+        (code, &status["details"]["causes"][0]["reason"]),
+        (403, &json!("NamespaceTerminating"))
+    );
+    let mut done = marked;
+    done["spec"]["finalizers"] = json!([]);
+    let (code, _) = cluster.call(Method::Put, "/api/v1/namespaces/a/finalize", done);
+    assert_eq!(code, 200);
+    assert_eq!(
+        cluster
+            .call(Method::Get, "/api/v1/namespaces/a", Value::Null)
+            .0,
+        404
+    );
+}
+
+#[test]
+fn a_bound_pod_goes_gracefully_and_is_removed_by_its_kubelet() {
+    let mut cluster = Cluster::new();
+    cluster.create(
+        "/api/v1/namespaces/default/serviceaccounts",
+        json!({"metadata": {"name": "default"}}),
+    );
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = json!({"metadata": {"name": "web-0"}, "spec": {"nodeName": "n1",
+        "containers": [{"name": "c", "image": "i"}]}});
+    let made = cluster.create(pods, pod);
+    let path = format!("{pods}/web-0");
+    let (_, marked) = cluster.call(Method::Delete, &path, Value::Null);
+    assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], 30);
+    let before = cluster.store.revision();
+    let (code, again) = cluster.call(Method::Delete, &path, json!({"gracePeriodSeconds": 40}));
+    assert_eq!(
+        (code, cluster.store.revision()),
+        (200, before),
+        "a longer grace changes nothing"
+    );
+    let sooner = |cluster: &mut Cluster, grace: u64| {
+        let body = json!({"gracePeriodSeconds": grace,
+            "preconditions": {"uid": made["metadata"]["uid"]}});
+        cluster.call(Method::Delete, &path, body).1
+    };
+    let shorter = sooner(&mut cluster, 10);
+    let at = |object: &Value| {
+        object["metadata"]["deletionTimestamp"]
+            .as_str()
+            .unwrap()
+            .to_string()
+    };
+    assert!(at(&shorter) < at(&again), "{shorter}");
+    let last = sooner(&mut cluster, 0);
+    assert_eq!(last["metadata"]["name"], "web-0");
+    assert_eq!(cluster.call(Method::Get, &path, Value::Null).0, 404);
+}

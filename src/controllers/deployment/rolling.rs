@@ -3,9 +3,10 @@
 //! Called by the Deployment controller. Upstream: `pkg/controller/deployment/rolling.go`.
 //!
 //! 1. All sets together want at most `replicas + maxSurge` pods (C4).
-//! 2. An old set is not scaled down below what keeps `replicas - maxUnavailable` pods available (C5).
-//! 3. One round grows the new set or shrinks old ones, never both: each round sees what the one
-//!    before did.
+//! 2. Old sets are not scaled down below what keeps `replicas - maxUnavailable` pods available
+//!    (C5).
+//! 3. One round grows the new set or shrinks old ones, never both: each sees what the one before
+//!    did.
 //!
 //! Book: `book/src/controllers/deployment.md`.
 

@@ -350,7 +350,10 @@ fn act() -> impl Strategy<Value = Act> {
 const HELD: [KindId; 3] = [KindId::Pod, KindId::ReplicaSet, KindId::Deployment];
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(100)
+    })]
 
     /// Whatever is edited, and however late events come: one set per template, revisions of sets
     /// differ, and the deployment settles on its template and size (C6, C8, L3).

@@ -7,8 +7,8 @@
 //!    was chosen (C3).
 //!
 //! Ages are compared by powers of two (KEP-2185): among pods of about the same age upstream goes by
-//! uid, which is as good as chance. We put more restarts before the uid there, because a total order
-//! has no other place for them.
+//! uid, which is as good as chance. We put more restarts before the uid there, because a total
+//! order has no other place for them.
 //!
 //! Book: `book/src/controllers/replicaset.md`.
 
@@ -155,9 +155,9 @@ mod tests {
     #[test]
     fn victims_go_in_the_documented_order() {
         let ready = |since: &str| {
-            format!(
-                r#""phase":"Running","conditions":[{{"type":"Ready","status":"True","lastTransitionTime":"{since}"}}]"#
-            )
+            let times = format!(r#""lastTransitionTime":"{since}""#);
+            let ready = format!(r#"{{"type":"Ready","status":"True",{times}}}"#);
+            format!(r#""phase":"Running","conditions":[{ready}]"#)
         };
         let (early, late) = (ready("2026-01-01T00:00:00Z"), ready("2026-01-01T00:59:00Z"));
         let rows = [

@@ -287,12 +287,17 @@ fn perform(tank: &mut Tank, web: &Key, act: Act) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(200)
+    })]
 
     /// Invariants 1 and 2 under any delay of watch events: what exists is never more than was ever
     /// asked for since the controller last saw the set, and it settles on what is asked for.
     #[test]
-    fn active_pods_never_exceed_replicas_and_settle_on_them(acts in prop::collection::vec(act(), 1..40)) {
+    fn active_pods_never_exceed_replicas_and_settle_on_them(
+        acts in prop::collection::vec(act(), 1..40)
+    ) {
         let mut tank = Tank::new(Guards::default());
         let web = tank.create(KindId::ReplicaSet, replica_set("web", 2));
         // The window of C1: replicas wished for while the controller's view of the set is held.
@@ -313,7 +318,8 @@ proptest! {
             let active = tank.active_pods().len();
             prop_assert!(active as i64 <= most, "{active} pods, {window:?} wished");
             if active < before && !failed {
-                prop_assert!(active as i64 >= least - failures, "deleted down to {active} of {window:?}");
+                let floor = least - failures;
+                prop_assert!(active as i64 >= floor, "down to {active} of {window:?}");
             }
         }
         tank.held.clear();
