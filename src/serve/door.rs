@@ -1,7 +1,7 @@
 //! The door to the core thread: a handle that anybody in the process can send requests through.
 //!
-//! HTTP connections and [`Driver`](crate::drive)s hold clones of [`Core`]; behind it one thread owns
-//! the store and the API server ([`engine`](crate::engine)).
+//! HTTP connections and [`Driver`](crate::drive)s hold clones of [`Core`]; behind it one thread
+//! owns the store and the API server ([`engine`](crate::engine)).
 //!
 //! 1. At most [`REQUESTS_QUEUED`] requests wait at the door; more wait outside, in their senders.
 //! 2. A stream's frames come in order and whole, up to the end or to the cut.
@@ -83,8 +83,8 @@ impl Core {
         })
     }
 
-    /// Sends a request and waits for what it comes to. Dropping the future gives the answer up; what
-    /// the request did stays done.
+    /// Sends a request and waits for what it comes to. Dropping the future gives the answer up;
+    /// what the request did stays done.
     pub async fn call(&self, request: Request) -> Result<Reply, Stopped> {
         let (reply, answer) = oneshot::channel();
         self.requests

@@ -4,7 +4,8 @@
 //! A kubelet or the scheduler cannot tell this from sockets, nor from the simulator: the contract
 //! is [`Component`]'s.
 //!
-//! 1. Each call and each watch is answered as the contract says; what was cancelled is not heard of.
+//! 1. Each call and each watch is answered as the contract says; what was cancelled is not heard
+//!    of.
 //! 2. A component that is slow holds its watches back, and nobody else.
 //!
 //! Book: `book/src/control-plane/serving.md`.

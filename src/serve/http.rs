@@ -1,7 +1,7 @@
 //! One request of one connection: read whole, given to the core, its answer sent.
 //!
-//! Called by [`listener`](crate::listener) for each request; what it sees of HTTP (framing, versions,
-//! upgrades) goes no further.
+//! Called by [`listener`](crate::listener) for each request; what it sees of HTTP (framing,
+//! versions, upgrades) goes no further.
 //!
 //! 1. A body of more than [`BODY_BYTES_MAX`] is refused as upstream refuses it, and not read on.
 //! 2. Whatever arrives, the answer is an answer of the API or the connection's end.
@@ -10,12 +10,14 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{StatusCode, body};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use wavetank_api::http::Peer;
 use wavetank_api::status::Status;
@@ -29,6 +31,9 @@ use crate::websocket;
 
 /// Upstream's `MaxRequestBodyBytes`: 3 MiB.
 pub(crate) const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// How long a client may take to send a body: upstream's `--request-timeout`.
+const BODY_WAIT: Duration = Duration::from_secs(60);
 
 type Incomings = hyper::Request<Incoming>;
 type Outgoing = hyper::Response<Body>;
@@ -111,7 +116,13 @@ async fn read(arrived: &mut Incomings, peer: Peer) -> Result<Request, Box<Status
         let value = String::from_utf8_lossy(value.as_bytes());
         headers.push(name.as_str().to_owned(), value);
     }
-    let body = read_body(arrived.body_mut()).await?;
+    let body = match timeout(BODY_WAIT, read_body(arrived.body_mut())).await {
+        Ok(body) => body?,
+        Err(_) => {
+            let words = "request did not complete within requested timeout";
+            return Err(Box::new(Status::timeout(words, 0)));
+        }
+    };
     Ok(Request {
         method,
         target,

@@ -4,13 +4,13 @@
 //! the frame before it is on disk, and that is what tells a torn tail from a damaged middle: what
 //! stands before another frame was once synced, so it must be whole.
 //!
-//! 1. A frame that is cut short, or has a whole sector of zeros where the disk never wrote, and that
-//!    nothing follows, is *torn*: it was never acknowledged, and recovery cuts it off.
+//! 1. A frame that is cut short, or has a whole sector of zeros where the disk never wrote, and
+//!    that nothing follows, is *torn*: it was never acknowledged, and recovery cuts it off.
 //! 2. Every other difference from what was written is *damage*, and recovery refuses.
 //!
-//! All numbers are little-endian. Checksums are CRC-32 (IEEE). The rule of sectors is that of etcd's
-//! `server/storage/wal/decoder.go`; frames begin and end with bytes that are not zero, so that only
-//! a value with 512 zero bytes in a row could look unwritten.
+//! All numbers are little-endian. Checksums are CRC-32 (IEEE). The rule of sectors is that of
+//! etcd's `server/storage/wal/decoder.go`; frames begin and end with bytes that are not zero, so
+//! that only a value with 512 zero bytes in a row could look unwritten.
 //!
 //! Book: `book/src/control-plane/store.md`.
 

@@ -1,11 +1,13 @@
-//! The event history: every change since the compacted revision, in order, and who has read how far.
+//! The event history: every change since the compacted revision, in order, and who has read how
+//! far.
 //!
 //! Staging appends; a watcher is a place in this list, nothing more, so that a slow one costs no
 //! memory of its own and holds nobody up. It may fall behind a compaction, and then it is told.
 //!
 //! 1. Events are in order of revision; those of one transaction stand together.
 //! 2. A batch never ends inside a revision.
-//! 3. A watcher sees each event after its start once, in order, and none beyond the visible revision.
+//! 3. A watcher sees each event after its start once, in order, and none beyond the visible
+//!    revision.
 //!
 //! Book: `book/src/control-plane/store.md`.
 

@@ -140,7 +140,8 @@ impl<'a> Reader<'a> {
         Reader { payload, offset: 0 }
     }
 
-    /// The next record: `Ok(None)` at the end or the padding, `Err` with the place of what is no record.
+    /// The next record: `Ok(None)` at the end or the padding, `Err` with the place of what is no
+    /// record.
     pub fn next(&mut self) -> Result<Option<Record<'a>>, usize> {
         let start = self.offset;
         if self.payload.get(start).is_none_or(|tag| *tag == PADDING) {

@@ -1,7 +1,7 @@
 //! Recovery: a store from a snapshot and the frames after it.
 //!
-//! Called by [`open`](crate::open) with the bytes of each file; decides for each what is whole, what
-//! was torn off by a crash, and what is damage.
+//! Called by [`open`](crate::open) with the bytes of each file; decides for each what is whole,
+//! what was torn off by a crash, and what is damage.
 //!
 //! 1. Every transaction that was durable is there again, and nothing that was not staged is.
 //! 2. Recovery never panics, whatever the bytes; what it refuses names the file and the byte.
@@ -302,7 +302,9 @@ mod tests {
 
         /// Invariant 2, in front of them.
         #[test]
-        fn recovery_never_panics_whatever_the_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn recovery_never_panics_whatever_the_bytes(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
             let mut recovery = Recovery::new(Time::EPOCH);
             let _ = recovery.snapshot("snapshot", &bytes, 1);
             let _ = recovery.segment("log", &bytes, true);

@@ -126,6 +126,7 @@ impl Cluster {
         };
         config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
         let stream = TcpStream::connect(self.listener.address()).await?;
+        stream.set_nodelay(true)?;
         let name = ServerName::try_from("127.0.0.1").unwrap();
         TlsConnector::from(Arc::new(config))
             .connect(name, stream)
@@ -159,7 +160,7 @@ impl Cluster {
     }
 }
 
-async fn wait_until_ready(core: &Core) {
+pub async fn wait_until_ready(core: &Core) {
     // Bootstrap makes the namespace in the background.
     while call(core, Method::Get, "/api/v1/namespaces/default", "")
         .await

@@ -11,7 +11,8 @@ use wavetank_serve::{Outcomes, drive};
 
 use crate::cluster::{CONFIG_MAPS, Cluster, NoNodes, config_map};
 
-/// Watches config maps, makes one, asks to be woken, and has an effect done for each thing it hears.
+/// Watches config maps, makes one, asks to be woken, and has an effect done for each thing it
+/// hears.
 struct Witness {
     cancelled: bool,
 }

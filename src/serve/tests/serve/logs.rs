@@ -2,11 +2,14 @@
 //!
 //! Book: `book/src/control-plane/serving.md`.
 
-use wavetank_api::Time;
+use wavetank_api::{Method, Time};
 use wavetank_serve::{Es256, FileLog, Kubeconfig, Pki, ServeError};
 use wavetank_store::{FileKind, Log, MemoryLog, Op, Store, Txn, open, prune, rotate};
 
-use crate::cluster::Dir;
+use crate::cluster::{CONFIG_MAPS, Dir, call, config_map, start_core, wait_until_ready};
+
+/// As in `housekeeping.rs`.
+const SNAPSHOT_AFTER_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Both logs, and what keeps the second one's directory.
 fn each_log(check: impl Fn(&mut dyn Log)) {
@@ -97,6 +100,42 @@ fn a_second_process_is_told_that_the_directory_is_in_use() {
     );
     drop(first);
     FileLog::open(&dir.0).unwrap();
+}
+
+#[tokio::test]
+async fn a_long_log_gives_way_to_a_snapshot_and_comes_back_from_it() {
+    let dir = Dir::new();
+    let (core, _) = start_core(&dir.0);
+    wait_until_ready(&core).await;
+    let data = "x".repeat(1000 * 1000);
+    assert_eq!(
+        call(&core, Method::Post, CONFIG_MAPS, &config_map("big", &data))
+            .await
+            .status,
+        201
+    );
+    let one = format!("{CONFIG_MAPS}/big");
+    for _ in 0..SNAPSHOT_AFTER_BYTES / data.len() as u64 + 3 {
+        // Each update differs from the one before, or there would be nothing to write.
+        let now = core.clock().now().as_micros();
+        let body = config_map("big", &format!("{now}{data}"));
+        assert_eq!(call(&core, Method::Put, &one, &body).await.status, 200);
+    }
+    let store = dir.0.join("store");
+    let bytes = || -> u64 {
+        let files = std::fs::read_dir(&store).unwrap().flatten();
+        files
+            .map(|file| file.metadata().map_or(0, |data| data.len()))
+            .sum()
+    };
+    while bytes() > SNAPSHOT_AFTER_BYTES / 4 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    core.stop().await;
+    let (core, _) = start_core(&dir.0);
+    let got = call(&core, Method::Get, &one, "").await;
+    assert!(got.bytes().len() > data.len());
+    core.stop().await;
 }
 
 #[test]
