@@ -91,7 +91,8 @@ impl<C: Controller> ControlLoop<C> {
     }
 
     // ANCHOR: run
-    /// Takes keys while there are workers. A key whose writes the caches do not show is set aside.
+    /// Takes keys while there are workers. A key whose writes the caches do not show is
+    /// set aside.
     fn take_keys(&mut self, desk: &mut Desk<'_>) {
         while self.working.len() < self.controller.workers() {
             let Some((key, because)) = self.queue.take(desk.now) else {

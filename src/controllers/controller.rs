@@ -38,11 +38,17 @@ pub trait Controller: Send {
     /// Most keys that are worked on at once.
     fn workers(&self) -> usize;
 
-    /// Adds the keys that a change of the caches concerns. The caches show the change already.
-    fn observe(&mut self, news: &News, world: &Informers, now: Time, keys: &mut Queue<Self::Key>);
+    /// Adds the keys that a change of the caches concerns. The caches show it already.
+    fn observe(
+        &mut self,
+        news: &News,
+        world: &Informers,
+        now: Time, // for keys that are to be added for later
+        keys: &mut Queue<Self::Key>,
+    );
 
-    /// Compares the object of `key` with what it should be, and says what to do about it.
-    fn reconcile(&mut self, key: &Self::Key, cx: &mut Context<'_>) -> Step<Self::Memory>;
+    /// Compares the object of `key` with what it should be, and says what to do.
+    fn reconcile(&mut self, key: &Self::Key, cx: &mut Context) -> Step<Self::Memory>;
 
     /// Goes on when the plan has been carried out, or the reads have been answered.
     fn resume(
@@ -53,10 +59,10 @@ pub trait Controller: Send {
         cx: &mut Context<'_>,
     ) -> Step<Self::Memory>;
 
-    /// Adds the keys that are to be looked at without any news, once all caches are filled.
+    // ANCHOR_END: controller
+    /// Adds the keys that are to be looked at without news, once all caches are filled.
     fn start(&mut self, _now: Time, _keys: &mut Queue<Self::Key>) {}
 }
-// ANCHOR_END: controller
 
 // ANCHOR: step
 /// What a controller wants next for a key.

@@ -380,9 +380,14 @@ fn created(
 }
 
 // ANCHOR: collided
-/// The name is taken. If by a set of ours with our template, the cache is about to show it; else
-/// two templates have one hash, and the next try counts the collision in.
-fn collided(sets: &Sets, new: &NewSet, answers: Answers, cx: &mut Context<'_>) -> Step<Memory> {
+/// The name is taken. If by a set of ours with our template, the cache is about to show
+/// it; else two templates have one hash, and the next try counts the collision in.
+fn collided(
+    sets: &Sets,
+    new: &NewSet,
+    answers: Answers, // to the read of that name
+    cx: &mut Context<'_>,
+) -> Step<Memory> {
     let answer = answers.read().into_iter().next().and_then(Result::ok);
     let found = answer.and_then(|response| parse_object::<ReplicaSet>(&response).ok());
     let wanted = &sets.deployment.view.spec.template;

@@ -167,7 +167,7 @@ impl Component for Manager {
 
 impl Acting {
     // ANCHOR: handle
-    /// One input, once around: caches, then news to every controller, then answers, then work.
+    /// One input, once around: caches, news to every controller, answers, work.
     fn handle(
         &mut self,
         input: &Input<Nothing>,

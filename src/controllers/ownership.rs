@@ -41,9 +41,10 @@ pub fn claim<'a, T: 'a>(
 ) -> Claim<T> {
     let matches = |object: &&Arc<Object<T>>| selector.matches(&object.meta.labels);
     let controlled = owned.filter(|object| object.is_controlled_by(&owner.uid));
-    let (mine, strays): (Vec<_>, Vec<_>) = controlled.cloned().partition(|o| matches(&o));
+    let controlled = controlled.cloned();
+    let (mine, strays): (Vec<_>, Vec<_>) = controlled.partition(|o| matches(&o));
     if owner.is_terminating() {
-        // A dying owner neither takes nor gives: the garbage collector decides on its objects.
+        // A dying owner neither takes nor gives; the garbage collector decides.
         return Claim {
             mine,
             adopt: Vec::new(),

@@ -90,7 +90,8 @@ impl Controller for ReplicaSetController {
         let pods = cx.world.pods.cache();
         let owned = pods.owned_by(&set.meta.uid);
         let orphans = pods.indexed(ORPHANS, &key.namespace);
-        let counts = |pod: &&Arc<Object<Pod>>| pods::is_active(pod) || !cx.guards.on(Guard::M06);
+        let all = !cx.guards.on(Guard::M06);
+        let counts = |pod: &&Arc<Object<Pod>>| pods::is_active(pod) || all;
         let claim = ownership::claim(
             &set.meta,
             &set.view.spec.selector,
@@ -99,7 +100,8 @@ impl Controller for ReplicaSetController {
         );
         if claim.is_unsettled() {
             cx.note("pods to adopt or release");
-            let check = claim.check(cx.client, KindId::ReplicaSet, &set.meta, cx.guards);
+            let kind = KindId::ReplicaSet;
+            let check = claim.check(cx.client, kind, &set.meta, cx.guards);
             return Step::Read(check, Memory::Claiming(set, claim));
         }
         let plan = scale(&set, &claim.mine, cx);
@@ -169,7 +171,8 @@ fn scale(set: &Object<ReplicaSet>, pods: &Pods, cx: &mut Context<'_>) -> Plan {
     }
     if let Some(missing) = wanted.checked_sub(pods.len()) {
         cx.note("too few replicas");
-        let pod = pods::from_template(&set.view.spec.template, KindId::ReplicaSet, &set.meta);
+        let template = &set.view.spec.template;
+        let pod = pods::from_template(template, KindId::ReplicaSet, &set.meta);
         let create = cx.client.create(KindId::Pod, &set.meta.namespace, &pod);
         return Plan::slow_start(vec![create; missing.min(BURST)]);
     }

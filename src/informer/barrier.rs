@@ -99,7 +99,7 @@ impl<K: Clone + Ord> Barrier<K> {
     }
 
     // ANCHOR: is_clear
-    /// Whether the caches show all that was written for `key`, so that it may be worked on.
+    /// Whether the caches show all that was written for `key`: it may be worked on.
     pub fn is_clear(&mut self, key: &K, caches: &impl Caches, now: Time) -> bool {
         let Some(awaited) = self.awaited.get_mut(key) else {
             return true;

@@ -229,8 +229,8 @@ impl Elector {
     }
 
     // ANCHOR: has_expired
-    /// Whether another's lease has run out. Counted from when we saw it change, never from the
-    /// time it carries: that one was read from another clock.
+    /// Whether another's lease has run out. Counted from when we saw it change, never
+    /// from the time it carries: that one was read from another clock.
     fn has_expired(&self, lease: &Value, now: Time) -> bool {
         let seconds = lease["spec"]["leaseDurationSeconds"].as_u64();
         let duration = seconds.map_or(LEASE_DURATION, Duration::from_secs);

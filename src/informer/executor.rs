@@ -48,8 +48,8 @@ impl Plan {
     }
 
     // ANCHOR: slow_start
-    /// Writes in batches of 1, 2, 4, 8 …: when the first pod is refused (a quota, say), a thousand
-    /// more need not be tried (`pkg/controller/controller_utils.go`, `SlowStartInitialBatchSize`).
+    /// Writes in batches of 1, 2, 4, 8 …: when the first pod is refused (a quota, say),
+    /// a thousand more need not be tried (upstream's `slowStartBatch`).
     pub fn slow_start(writes: Vec<Write>) -> Self {
         let mut plan = Plan::default();
         let mut writes = writes.into_iter().peekable();

@@ -157,7 +157,8 @@ pub(super) fn forget(sets: &Sets, client: &Client, guards: Guards) -> Vec<Write>
     let is_empty = |set: &&Set| {
         let (spec, status) = (&set.view.spec, &set.view.status);
         let observed = status.observed_generation >= set.meta.generation;
-        (observed && status.replicas == 0 && spec.replicas == 0) || !guards.on(Guard::M12)
+        let unused = observed && status.replicas == 0 && spec.replicas == 0;
+        unused || !guards.on(Guard::M12)
     };
     let delete = |set: &Set| {
         // Nor if somebody has written it since: it may have been rolled back to.

@@ -43,8 +43,8 @@ pub(super) fn first_size(sets: &Sets) -> i64 {
 }
 
 // ANCHOR: shrink_old
-/// How far old sets may go down: first the pods that are not available anyway, then as many as the
-/// available ones exceed the minimum.
+/// How far old sets may go down: first the pods that are not available anyway, then as
+/// many as the available ones exceed the minimum.
 fn shrink_old(sets: &Sets, new: &Set) -> Vec<Resize> {
     let new_unavailable = new.view.spec.replicas - sets.available(new).unwrap_or(0);
     let most = wanted(sets.all()) - sets.min_available() - new_unavailable;

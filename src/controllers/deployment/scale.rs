@@ -62,8 +62,8 @@ fn is_saturated(sets: &Sets) -> bool {
 }
 
 // ANCHOR: spread
-/// Hands out what is to be added (or taken) by the share each set had before; the largest set gets
-/// what rounding leaves over.
+/// Hands out what is to be added (or taken) by the share each set had before; the largest
+/// set gets what rounding leaves over.
 fn spread(sets: &Sets) -> Vec<Resize> {
     let mut active: Vec<&Set> = sets
         .all()

@@ -66,8 +66,8 @@ impl Sets {
     }
 
     // ANCHOR: available
-    /// Available pods of a set; `None` while its status speaks of an earlier spec. A set that was
-    /// just scaled down may still report more available pods than it will have.
+    /// Available pods of a set; `None` while its status speaks of an earlier spec. A set
+    /// that was just scaled down may still report more available pods than it will have.
     pub fn available(&self, set: &Set) -> Option<i64> {
         let observed = set.view.status.observed_generation >= set.meta.generation;
         let believed = observed || !self.guards.on(Guard::M11);
@@ -102,8 +102,8 @@ impl Sets {
     }
 
     // ANCHOR: fenceposts
-    /// Surge rounds up and unavailability down, so a percentage of few pods may leave no room to
-    /// move at all; then one pod may be unavailable (`ResolveFenceposts`).
+    /// Surge rounds up and unavailability down, so a percentage of few pods may leave
+    /// no room to move at all; then one pod may be unavailable (`ResolveFenceposts`).
     fn fenceposts(&self) -> (i64, i64) {
         if !self.is_rolling() {
             return (0, 0);

@@ -134,8 +134,10 @@ fn judge(sets: &Sets, status: &mut DeploymentStatus, deadline: Duration, now: Ti
         Some(new) => format!("ReplicaSet \"{}\"", new.meta.name),
         None => format!("Deployment \"{}\"", sets.deployment.meta.name),
     };
-    let verdict =
-        |is, reason, what| new_condition(PROGRESSING, is, reason, &format!("{who} {what}"), now);
+    let verdict = |is, reason, what| {
+        let message = format!("{who} {what}");
+        new_condition(PROGRESSING, is, reason, &message, now)
+    };
     if is_complete(sets, status) {
         set(
             status,
@@ -146,7 +148,7 @@ fn judge(sets: &Sets, status: &mut DeploymentStatus, deadline: Duration, now: Ti
         if let Some(current) = current.filter(|c| &*c.status == "True") {
             moved.last_transition_time = current.last_transition_time;
         }
-        // Written even if it says the same: its time of update is the clock of the deadline.
+        // Written even if it says the same: its time of update is the deadline's clock.
         status
             .conditions
             .retain(|each| &*each.r#type != PROGRESSING);

@@ -21,7 +21,8 @@ pub(super) fn equal_but_for_hash(a: &Template, b: &Template) -> bool {
 }
 
 // ANCHOR: hash
-/// Names a template: FNV-1a over its JSON and the collision count, in letters that spell no words.
+/// Names a template: FNV-1a over its JSON and the collision count, in letters that spell
+/// no words.
 pub(super) fn hash(template: &Template, collisions: Option<u32>) -> String {
     let mut hash: u32 = 0x811c_9dc5;
     let mut eat = |byte: u8| hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
