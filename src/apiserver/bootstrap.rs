@@ -4,8 +4,8 @@
 //! `pkg/registry/scheduling/rest/storage_scheduling.go`. A create that finds its object already
 //! there is refused with 409, which is as good.
 //!
-//! Left out: the leases by which several servers keep one list of endpoints; the first server's
-//! address stays until somebody updates it.
+//! Left out: the leases by which several servers keep one list of endpoints; the last server to
+//! start is the one that is listed.
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
@@ -15,7 +15,7 @@ use wavetank_api::http::Peer;
 use wavetank_api::{Method, Request};
 
 use crate::config::Config;
-use crate::negotiate::JSON;
+use crate::negotiate::{APPLY_PATCH, JSON};
 
 /// Who creates them.
 const LOOPBACK: &str = "system:apiserver";
@@ -35,6 +35,15 @@ pub(crate) fn requests(config: &Config) -> Vec<Request> {
 
 fn post(path: &str, object: &Value) -> Request {
     let mut request = Request::new(Method::Post, path).with_body(JSON, object.to_string());
+    request.peer = Peer::Component(LOOPBACK.into());
+    request
+}
+
+/// Created, or brought up to date: a server may come back on another port.
+fn apply(path: &str, object: &Value) -> Request {
+    let target = format!("{path}?fieldManager=kube-apiserver&force=true");
+    let mut request =
+        Request::new(Method::Patch, target).with_body(APPLY_PATCH, object.to_string());
     request.peer = Peer::Component(LOOPBACK.into());
     request
 }
@@ -66,24 +75,26 @@ fn kubernetes_service(config: &Config) -> Vec<Request> {
                  "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}]},
     });
     let endpoints = json!({
+        "apiVersion": "v1", "kind": "Endpoints",
         "metadata": {"name": "kubernetes",
                      "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
         "subsets": [{"addresses": [{"ip": at}],
                      "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}],
     });
     let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
         "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
         "addressType": "IPv4",
         "endpoints": [{"addresses": [at], "conditions": {"ready": true}}],
         "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
     });
     let base = "/api/v1/namespaces/default";
-    vec![
-        post(&format!("{base}/services"), &service),
-        post(&format!("{base}/endpoints"), &endpoints),
-        post(
-            "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
-            &slice,
-        ),
-    ]
+    let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+    let mut requests = vec![post(&format!("{base}/services"), &service)];
+    // A loopback address is no endpoint: no pod could reach it, and validation refuses it.
+    if !config.advertise.ip.is_loopback() {
+        requests.push(apply(&format!("{base}/endpoints/kubernetes"), &endpoints));
+        requests.push(apply(&format!("{slices}/kubernetes"), &slice));
+    }
+    requests
 }

@@ -216,8 +216,8 @@ impl Call {
         let matches = |said: &str, is: &str| said.is_empty() || said == is;
         if !matches(said_kind, kind) || !matches(said_version, api_version) {
             let message = format!(
-                "{said_kind} in version {} cannot be handled as a {kind}: converting ({said_version}, \
-                 Kind={said_kind}) to ({api_version}, Kind={kind}): unknown conversion",
+                "{said_kind} in version {} cannot be handled as a {kind}: converting \
+                 ({said_version}, Kind={said_kind}) to ({api_version}, Kind={kind}): unknown conversion",
                 wavetank_api::status::quote(said_version.rsplit('/').next().unwrap_or_default())
             );
             return Err(Status::bad_request(message).into());

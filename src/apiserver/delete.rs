@@ -67,32 +67,8 @@ pub(crate) fn read_options(call: &mut Call) -> Result<DeleteOptions, Refusal> {
 /// The options of a body that is decoded; what it does not say, the query may.
 pub(crate) fn options_of(body: &Value, call: &mut Call) -> Result<DeleteOptions, Refusal> {
     let mut causes = Vec::new();
-    let said = body.get("propagationPolicy").and_then(Value::as_str);
-    let propagation = match said.unwrap_or(call.query.get("propagationPolicy")) {
-        "" => None,
-        "Background" => Some(Propagation::Background),
-        "Foreground" => Some(Propagation::Foreground),
-        "Orphan" => Some(Propagation::Orphan),
-        other => {
-            let supported = ["Background", "Foreground", "Orphan", "nil"];
-            let shown = wavetank_api::status::quote(other);
-            causes.push(unsupported("propagationPolicy", &shown, &supported));
-            None
-        }
-    };
-    let dry = body.get("dryRun").and_then(Value::as_array);
-    let dry: Vec<&str> = match dry {
-        Some(values) => values.iter().filter_map(Value::as_str).collect(),
-        None => call
-            .query
-            .all("dryRun")
-            .filter(|value| !value.is_empty())
-            .collect(),
-    };
-    if dry.iter().any(|value| *value != "All") {
-        let shown = serde_json::to_string(&dry).unwrap_or_default();
-        causes.push(unsupported("dryRun", &shown, &["All"]));
-    }
+    let propagation = propagation(body, call, &mut causes);
+    let dry_run = dry_run(body, call, &mut causes);
     let orphan_dependents = body.get("orphanDependents").and_then(Value::as_bool);
     if orphan_dependents.is_some() && propagation.is_some() {
         let message = "Invalid value: orphanDependents and deletionPropagation cannot be both set";
@@ -121,7 +97,6 @@ pub(crate) fn options_of(body: &Value, call: &mut Call) -> Result<DeleteOptions,
             .and_then(Value::as_str);
         value.map(str::to_string)
     };
-    let dry_run = !dry.is_empty();
     call.dry_run |= dry_run;
     Ok(DeleteOptions {
         grace_period_seconds: grace.or(asked),
@@ -131,6 +106,38 @@ pub(crate) fn options_of(body: &Value, call: &mut Call) -> Result<DeleteOptions,
         resource_version: precondition("resourceVersion"),
         dry_run,
     })
+}
+
+fn propagation(body: &Value, call: &Call, causes: &mut Vec<Cause>) -> Option<Propagation> {
+    let said = body.get("propagationPolicy").and_then(Value::as_str);
+    match said.unwrap_or(call.query.get("propagationPolicy")) {
+        "" => None,
+        "Background" => Some(Propagation::Background),
+        "Foreground" => Some(Propagation::Foreground),
+        "Orphan" => Some(Propagation::Orphan),
+        other => {
+            let supported = ["Background", "Foreground", "Orphan", "nil"];
+            let shown = wavetank_api::status::quote(other);
+            causes.push(unsupported("propagationPolicy", &shown, &supported));
+            None
+        }
+    }
+}
+
+fn dry_run(body: &Value, call: &Call, causes: &mut Vec<Cause>) -> bool {
+    let said: Vec<&str> = match body.get("dryRun").and_then(Value::as_array) {
+        Some(values) => values.iter().filter_map(Value::as_str).collect(),
+        None => call
+            .query
+            .all("dryRun")
+            .filter(|value| !value.is_empty())
+            .collect(),
+    };
+    if said.iter().any(|value| *value != "All") {
+        let shown = serde_json::to_string(&said).unwrap_or_default();
+        causes.push(unsupported("dryRun", &shown, &["All"]));
+    }
+    !said.is_empty()
 }
 
 impl Delete {

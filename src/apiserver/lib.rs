@@ -1,13 +1,14 @@
 //! The API server: the one door to the cluster's state.
 //!
 //! In Kubernetes this is kube-apiserver. The one idea: a request is a small state machine.
-//! [`ApiServer::begin`] gives a [`Step`]; when the step asks for something (a store transaction, the
-//! store's revision), the shell brings it with [`ApiServer::resume`]. Reads and watches come from
-//! the watch cache, which the store's watch feeds through [`ApiServer::observe`].
+//! [`ApiServer::begin`] gives a [`Step`]; when the step asks for something (a store transaction,
+//! the store's revision), the shell brings it with [`ApiServer::resume`]. Reads and watches come
+//! from the watch cache, which the store's watch feeds through [`ApiServer::observe`].
 //!
-//! The way in: `begin`, then `request.rs` for how a request is read, and one file per verb.
+//! The way in: `server.rs` for how a request is read and kept, `write.rs` for the loop that every
+//! write runs through, and one file per verb.
 //!
-//! Left out: authorization (whoever is authenticated is admin), webhooks, CustomResourceDefinitions,
+//! Left out: authorization (whoever is authenticated is admin), webhooks, custom resources,
 //! aggregated API servers, priority and fairness.
 //!
 //! Book: `book/src/control-plane/apiserver.md`.

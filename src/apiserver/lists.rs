@@ -196,62 +196,16 @@ fn check_fields(kind: KindId, fields: &FieldSelector) -> Result<(), Refusal> {
 
 /// `ValidateListOptions`: which options go together.
 fn check(query: &Query, is_watch: bool) -> Result<(), Refusal> {
-    let mut causes = Vec::new();
-    let mut forbid = |field: &str, why: &str| {
-        causes.push(Cause::new(
-            "FieldValueForbidden",
-            format!("Forbidden: {why}"),
-            field,
-        ));
-    };
     let version_match = query.get("resourceVersionMatch");
-    let (version, has_token) = (
-        query.get("resourceVersion"),
-        !query.get("continue").is_empty(),
-    );
-    let has_initial = query.has("sendInitialEvents");
-    if is_watch {
-        if !version_match.is_empty() && !has_initial {
-            forbid(
-                "resourceVersionMatch",
-                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-            );
-        }
-        if has_initial && version_match != "NotOlderThan" {
-            forbid(
-                "resourceVersionMatch",
-                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-            );
-        }
-        if has_token {
-            forbid("continue", "continue is forbidden for watch");
-        }
+    let forbidden = if is_watch {
+        forbidden_watch(query)
     } else {
-        if has_initial {
-            forbid(
-                "sendInitialEvents",
-                "sendInitialEvents is forbidden for list",
-            );
-        }
-        if !version_match.is_empty() && version.is_empty() {
-            forbid(
-                "resourceVersionMatch",
-                "resourceVersionMatch is forbidden unless resourceVersion is provided",
-            );
-        }
-        if !version_match.is_empty() && has_token {
-            forbid(
-                "resourceVersionMatch",
-                "resourceVersionMatch is forbidden when continue is provided",
-            );
-        }
-        if version_match == "Exact" && version == "0" {
-            forbid(
-                "resourceVersionMatch",
-                "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
-            );
-        }
-    }
+        forbidden_list(query)
+    };
+    let mut causes: Vec<Cause> = forbidden
+        .into_iter()
+        .map(|(field, why)| Cause::new("FieldValueForbidden", format!("Forbidden: {why}"), field))
+        .collect();
     if !matches!(version_match, "" | "Exact" | "NotOlderThan") {
         let supported = ["Exact", "NotOlderThan", ""];
         causes.push(unsupported(
@@ -268,6 +222,55 @@ fn check(query: &Query, is_watch: bool) -> Result<(), Refusal> {
         resource: "ListOptions",
     };
     Err(Status::invalid(of, "", causes).into())
+}
+
+/// Which option is forbidden, and why.
+type Forbidden = Vec<(&'static str, &'static str)>;
+
+fn forbidden_watch(query: &Query) -> Forbidden {
+    let mut found = Vec::new();
+    let version_match = query.get("resourceVersionMatch");
+    let has_initial = query.has("sendInitialEvents");
+    if !version_match.is_empty() && !has_initial {
+        let why =
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+        found.push(("resourceVersionMatch", why));
+    }
+    if has_initial && version_match != "NotOlderThan" {
+        let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+        found.push(("resourceVersionMatch", why));
+    }
+    if !query.get("continue").is_empty() {
+        found.push(("continue", "continue is forbidden for watch"));
+    }
+    found
+}
+
+fn forbidden_list(query: &Query) -> Forbidden {
+    let mut found = Vec::new();
+    let (version_match, version) = (
+        query.get("resourceVersionMatch"),
+        query.get("resourceVersion"),
+    );
+    if query.has("sendInitialEvents") {
+        found.push((
+            "sendInitialEvents",
+            "sendInitialEvents is forbidden for list",
+        ));
+    }
+    if !version_match.is_empty() && version.is_empty() {
+        let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+        found.push(("resourceVersionMatch", why));
+    }
+    if !version_match.is_empty() && !query.get("continue").is_empty() {
+        let why = "resourceVersionMatch is forbidden when continue is provided";
+        found.push(("resourceVersionMatch", why));
+    }
+    if version_match == "Exact" && version == "0" {
+        let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+        found.push(("resourceVersionMatch", why));
+    }
+    found
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
-//! Objects at rest: how they are written to the store and read back, and the header the cache keeps.
+//! Objects at rest: how they are written to the store and read back, and the header the cache
+//! keeps.
 //!
-//! The watch cache holds [`Object`]s; the verbs encode with [`encode`] and hand out stored bytes with
-//! the resourceVersion spliced in, never re-encoded.
+//! The watch cache holds [`Object`]s; the verbs encode with [`encode`] and hand out stored bytes
+//! with the resourceVersion spliced in, never re-encoded.
 //!
-//! 1. Stored bytes begin with `{"apiVersion":…,"kind":…,"metadata":{`, which is the same text for all
-//!    objects of a kind, so that the place of the splice is known without looking.
+//! 1. Stored bytes begin with `{"apiVersion":…,"kind":…,"metadata":{`, which is the same text for
+//!    all objects of a kind, so that the place of the splice is known without looking.
 //! 2. Stored bytes never hold a resourceVersion: it is the revision of the key.
 //! 3. `decode` after `encode` gives the same object.
 //!
@@ -220,13 +221,14 @@ mod tests {
 
     #[test]
     fn decode_after_encode_gives_the_same_object() {
-        let mut object = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "\"metadata\":{"},
-            "metadata": {"name": "a", "labels": {"x": "y"}, "resourceVersion": "7"}});
+        let mut object = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "\"metadata\":{"},
+            "metadata": {"name": "a", "labels": {"x": "y"}, "resourceVersion": "7"},
+        });
         let bytes = encode(KindId::ConfigMap, &mut object);
-        assert_eq!(
-            bytes,
-            r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"labels":{"x":"y"},"name":"a"},"data":{"a":"\"metadata\":{"}}"#
-        );
+        let head = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"#;
+        let rest = r#""labels":{"x":"y"},"name":"a"},"data":{"a":"\"metadata\":{"}}"#;
+        assert_eq!(bytes, format!("{head}{rest}"));
         object["metadata"]["resourceVersion"] = "9".into();
         assert_eq!(decode(&bytes, Revision(9)), Some(object));
     }

@@ -3,8 +3,8 @@
 //! Here a request is read, sent to its verb, and kept while it waits. What the verbs do is in their
 //! own files; they work on [`Core`] and hand back a [`Next`].
 //!
-//! 1. Any bytes in any request, and any order, loss and repetition of resumes, give an answer and no
-//!    panic.
+//! 1. Any bytes in any request, and any order, loss and repetition of resumes, give an answer and
+//!    no panic: `any_bytes_and_any_resumes_are_answered_without_a_panic`.
 //! 2. A ticket is good for one `resume`.
 //! 3. A request that waits for the cache waits at most [`FRESH_WAIT`].
 //!
@@ -321,7 +321,7 @@ impl ApiServer {
         self.core.streams.news()
     }
 
-    /// Takes ready frames of a stream: a bounded number, `news` names the stream again for the rest.
+    /// Takes ready frames of a stream: a bounded number; `news` names the stream again for more.
     pub fn drain(&mut self, stream: StreamId, now: Time) -> Drained {
         self.core.streams.drain(stream, now)
     }

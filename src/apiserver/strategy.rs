@@ -1,7 +1,7 @@
-//! What a kind is, told to the pipeline: how it is defaulted, prepared, validated, shown and deleted.
+//! What a kind is, told to the pipeline: how it is defaulted, validated, shown and deleted.
 //!
-//! The verbs (create, update, patch, delete …) are the same for every kind; what differs is a row of
-//! functions in one table (`strategies.rs`). Upstream: `k8s.io/apiserver/pkg/registry/rest`
+//! The verbs (create, update, patch, delete …) are the same for every kind; what differs is a row
+//! of functions in one table (`strategies.rs`). Upstream: `k8s.io/apiserver/pkg/registry/rest`
 //! (`RESTCreateStrategy` and its siblings) and `pkg/registry/*/*/strategy.go`.
 //!
 //! 1. Every function here is pure: the same object, context and view give the same result.
@@ -36,7 +36,7 @@ pub struct Strategy {
     /// Rules for a change of `/status`.
     pub validate_status: fn(new: &Value, old: &Value) -> Errors,
     /// What a name of this kind looks like: messages, empty when it is good
-    /// (`apimachinery/pkg/api/validation/name.go`). The flag says that it is a `generateName` prefix.
+    /// (`apimachinery/pkg/api/validation/name.go`). The flag says that it is a prefix.
     pub name_rule: fn(name: &str, prefix: bool) -> Vec<String>,
     /// Whether there is a `/status` and the main resource cannot write it.
     pub has_status: bool,

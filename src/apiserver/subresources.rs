@@ -1,6 +1,6 @@
 //! What hangs below an object and is not a view of it: each does one thing, and has its file.
 //!
-//! `status`, `finalize` and `ephemeralcontainers` are updates of the object and live in `update.rs`.
+//! `status`, `finalize` and `ephemeralcontainers` are updates of the object: see `update.rs`.
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 

@@ -42,7 +42,9 @@ pub(crate) enum Ended {
 }
 
 pub(crate) fn config(seed: u8) -> Config {
-    Config::new("test", [seed; 32], Box::new(Plain))
+    let mut config = Config::new("test", [seed; 32], Box::new(Plain));
+    config.advertise.ip = std::net::Ipv4Addr::new(192, 0, 2, 1);
+    config
 }
 
 impl Cluster {

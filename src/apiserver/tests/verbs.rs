@@ -18,6 +18,9 @@ fn bootstrap_creates_what_always_exists() {
     assert_eq!(namespaces["items"].as_array().unwrap().len(), 4);
     let service = cluster.get("/api/v1/namespaces/default/services/kubernetes");
     assert_eq!(service["spec"]["clusterIP"], "10.96.0.1");
+    let endpoints = cluster.get("/api/v1/namespaces/default/endpoints/kubernetes");
+    assert_eq!(endpoints["subsets"][0]["ports"][0]["port"], 6443);
+    cluster.get("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes");
     cluster.get("/apis/scheduling.k8s.io/v1/priorityclasses/system-node-critical");
 }
 
