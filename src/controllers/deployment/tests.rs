@@ -322,6 +322,61 @@ fn percentages_of_one_pod_do_not_stop_a_rollout() {
     }
 }
 
+/// A deployment of four with a new set and an old one, whose status is of generation `observed`.
+fn two_sets(old_size: i64, available: i64, observed: i64, guards: Guards) -> super::Sets {
+    let mut wish = deployment(4);
+    wish["spec"]["revisionHistoryLimit"] = json!(0);
+    let set = |name: &str, image: &str, size: i64, available: i64, observed: i64| {
+        let mut template = wish["spec"]["template"].clone();
+        template["spec"]["containers"][0]["image"] = json!(image);
+        let counts = json!({"replicas": available, "availableReplicas": available,
+            "observedGeneration": observed});
+        let set = json!({
+            "metadata": {"namespace": "default", "name": name, "uid": name, "generation": 2},
+            "spec": {"replicas": size, "template": template}, "status": counts,
+        });
+        super::Object::decode(set.to_string().as_bytes())
+            .unwrap()
+            .into()
+    };
+    let sets = vec![
+        set("new", "v1", 2, 2, 2),
+        set("old", "v0", old_size, available, observed),
+    ];
+    let deployment = super::Object::decode(wish.to_string().as_bytes()).unwrap();
+    super::Sets::new(deployment.into(), sets, guards)
+}
+
+/// M11: the old set was shrunk from four to three and still reports four.
+#[test]
+fn a_report_about_an_earlier_size_is_not_believed() {
+    for (guards, observed, resizes) in [
+        (Guards::default(), 1, 0),
+        (Guards::default(), 2, 1),
+        (Guards::without(&[Guard::M11]), 1, 1),
+    ] {
+        let sets = two_sets(3, 4, observed, guards);
+        let new = sets.new.clone().unwrap();
+        assert_eq!(super::rolling::round(&sets, &new).len(), resizes);
+    }
+}
+
+/// M12: a set that still has a pod, or whose status is behind, is not forgotten.
+#[test]
+fn a_set_in_use_is_not_forgotten() {
+    let client = wavetank_informer::Client::new("test", "test");
+    for (guards, pods, observed, deletes) in [
+        (Guards::default(), 0, 2, 1),
+        (Guards::default(), 1, 2, 0),
+        (Guards::default(), 0, 1, 0),
+        (Guards::without(&[Guard::M12]), 1, 1, 1),
+    ] {
+        let sets = two_sets(0, pods, observed, guards);
+        let writes = super::revision::forget(&sets, &client, guards);
+        assert_eq!(writes.len(), deletes, "{pods} pods, status of {observed}");
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Image(u8),

@@ -196,6 +196,33 @@ fn a_second_pod_is_made_only_without_the_barrier() {
     }
 }
 
+/// M09: the orphan that the cache shows was replaced by another pod of its name, which does not
+/// match.
+#[test]
+fn an_adoption_lands_on_the_pod_it_was_decided_on() {
+    let orphan = |app: &str| json!({"metadata": {"namespace": "default", "name": "o", "labels": {"app": app}}});
+    for (guards, adopts) in [
+        (Guards::default(), false),
+        (Guards::without(&[Guard::M09]), true),
+    ] {
+        let mut tank = Tank::new(guards);
+        tank.create(KindId::ReplicaSet, replica_set("web", 0));
+        tank.converge();
+        tank.held.insert(KindId::ReplicaSet);
+        let pod = tank.create(KindId::Pod, orphan("web"));
+        assert!(
+            tank.step_once(),
+            "it sees the orphan and asks for its owner"
+        );
+        tank.held.insert(KindId::Pod);
+        tank.server.remove(KindId::Pod, &pod);
+        tank.create(KindId::Pod, orphan("other"));
+        tank.settle();
+        let pod = tank.server.get(KindId::Pod, &pod).unwrap();
+        assert_eq!(!pod["metadata"]["ownerReferences"].is_null(), adopts);
+    }
+}
+
 #[test]
 fn a_create_whose_answer_is_lost_is_not_repeated() {
     let mut tank = Tank::new(Guards::default());
