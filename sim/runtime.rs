@@ -2,7 +2,7 @@
 //! virtual time, and its programs live and die as the pod's annotations and the seed say.
 //!
 //! Driven by a shell: [`SimRuntime::effect`] takes what a kubelet wants done, [`SimRuntime::poll`]
-//! gives the outcomes that are due. It knows no kubelet state; a kubelet may be restarted beside it.
+//! gives the outcomes that are due. It knows no kubelet state: that may restart beside it.
 //!
 //! 1. Every effect is answered once, at a time that depends on the seed and the calls before only.
 //! 2. A container goes from created to running to exited and never back.

@@ -4,7 +4,7 @@
 //! Read once per instance by `calls.rs`.
 //!
 //! Annotations begin with `sim.wavetank.dev/`; `.<container>` after the name makes one hold for one
-//! container only (`sim.wavetank.dev/exit-after.init-db: 3s`). Durations are Go's (`300ms`, `1m30s`).
+//! container only (`sim.wavetank.dev/exit-after.init-db: 3s`). Durations as in Go (`300ms`).
 //!
 //! | annotation | value | what it does |
 //! |---|---|---|
@@ -13,7 +13,7 @@
 //! | `start-time` | duration | from start to running |
 //! | `exit-after` | duration | the program ends by itself after this time |
 //! | `exit-code` | number | with this code (also without `exit-after`: after one second) |
-//! | `crash` | duration, or `3x5s` | it exits with 1 after this time; the first three instances only |
+//! | `crash` | duration, or `3x5s` | it exits with 1 after this time; only the first three do |
 //! | `oom-after` | duration | it is killed for its memory after this time |
 //! | `stop-time` | duration | from SIGTERM to its end; longer than the grace period: SIGKILL |
 //! | `ready-after` | duration | probes fail before; a path with `live` in it does not |
@@ -81,7 +81,6 @@ impl<'a> Script<'a> {
 }
 
 impl Behavior {
-    // ANCHOR: behavior
     /// What an instance of this configuration will do.
     pub fn of(
         config: &ContainerConfig,
@@ -122,7 +121,6 @@ impl Behavior {
             }),
         }
     }
-    // ANCHOR_END: behavior
 }
 
 /// The earliest end that the annotations ask for.

@@ -269,7 +269,6 @@ impl SimRuntime {
         }
     }
 
-    // ANCHOR: stop
     fn stop_container(&mut self, call: CallId, id: &ContainerId, timeout: Duration, now: Time) {
         let Some(instance) = self.containers.get_mut(id) else {
             return self.answer(now, call, Err(Error::not_found("container", &id.0)));
@@ -280,7 +279,6 @@ impl SimRuntime {
         let (at, end) = instance.stop(call, timeout, now);
         self.at(at, Due::Ended(id.clone(), end));
     }
-    // ANCHOR_END: stop
 
     /// A probe or hook. A command that is not built in asks how the program is.
     fn exec_sync(

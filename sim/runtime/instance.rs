@@ -118,12 +118,13 @@ impl Instance {
         true
     }
 
-    /// Sends SIGTERM, and SIGKILL after the timeout; when it will end. A later SIGKILL than one
-    /// that is due already changes nothing.
-    pub(super) fn stop(&mut self, call: CallId, timeout: Duration, now: Time) -> (Time, End) {
-        self.stops.push(call);
+    // ANCHOR: stop
+    /// Sends SIGTERM, and SIGKILL after the timeout; when it will end. A later SIGKILL
+    /// than one that is due already changes nothing.
+    pub(super) fn stop(&mut self, id: CallId, of: Duration, now: Time) -> (Time, End) {
+        self.stops.push(id);
         let term = *self.term_at.get_or_insert(now);
-        let asked = now + timeout;
+        let asked = now + of;
         let kill = self.kill_at.map_or(asked, |kill| kill.min(asked));
         self.kill_at = Some(kill);
         let own = term + self.behavior.stop_time;
@@ -133,6 +134,7 @@ impl Instance {
             (kill.max(now), End::killed())
         }
     }
+    // ANCHOR_END: stop
 
     pub(super) fn take_stops(&mut self) -> Vec<CallId> {
         core::mem::take(&mut self.stops)

@@ -13,7 +13,6 @@ use crate::container::{Container, ContainerConfig, ContainerId, ContainerStats, 
 use crate::image::{FilesystemUsage, Image};
 use crate::sandbox::{PodSandbox, PodSandboxConfig, PodSandboxStatus, SandboxId};
 
-// ANCHOR: call
 /// A call of `RuntimeService` or `ImageService`; each variant is the request of that name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
@@ -31,20 +30,23 @@ pub enum Call {
     PodSandboxStatus(SandboxId),
     /// `ListPodSandboxRequest`, in every state; [`Reply::ListPodSandbox`].
     ListPodSandbox,
+    // ANCHOR: life
     /// `CreateContainerRequest`: the image must be present; [`Reply::CreateContainer`].
     CreateContainer(SandboxId, Arc<ContainerConfig>),
     /// `StartContainerRequest`: once per container; [`Reply::Done`].
     StartContainer(ContainerId),
-    /// `StopContainerRequest`: SIGTERM, and SIGKILL after the timeout. Answered by [`Reply::Done`]
-    /// when the process is gone. A second call may shorten the timeout, never lengthen it.
+    /// `StopContainerRequest`: SIGTERM, and SIGKILL after the timeout. Answered by
+    /// [`Reply::Done`] when the process is gone. A second call may shorten the timeout,
+    /// never lengthen it.
     StopContainer(ContainerId, Duration),
     /// `RemoveContainerRequest`; [`Reply::Done`].
     RemoveContainer(ContainerId),
+    // ANCHOR_END: life
     /// `ContainerStatusRequest`; [`Reply::ContainerStatus`], `NotFound` if unknown.
     ContainerStatus(ContainerId),
     /// `ListContainersRequest`, in every state; [`Reply::ListContainers`].
     ListContainers,
-    /// `ExecSyncRequest`; [`Reply::ExecSync`], `DeadlineExceeded` when the timeout (0: none) passes.
+    /// `ExecSyncRequest`; [`Reply::ExecSync`], `DeadlineExceeded` after the timeout (0: none).
     ExecSync(ContainerId, Arc<[Arc<str>]>, Duration),
     /// `ContainerStatsRequest`; [`Reply::ContainerStats`].
     ContainerStats(ContainerId),
@@ -61,7 +63,6 @@ pub enum Call {
     /// `ImageFsInfoRequest`; [`Reply::ImageFsInfo`].
     ImageFsInfo,
 }
-// ANCHOR_END: call
 
 /// The answer to a [`Call`]; each variant is the response of that name.
 #[derive(Clone, Debug, PartialEq, Eq)]

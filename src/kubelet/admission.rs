@@ -26,7 +26,6 @@ pub(crate) struct Refusal {
     pub message: String,
 }
 
-// ANCHOR: admit
 /// Whether a pod fits beside the `others`, which hold what they request.
 pub(crate) fn admit<'a>(
     pod: &PodSpec,
@@ -86,7 +85,6 @@ pub(crate) fn admit<'a>(
     }
     Ok(())
 }
-// ANCHOR_END: admit
 
 /// The reason of the event that tells of a refusal. Events carry fixed words; resources that only
 /// some clusters have share one.

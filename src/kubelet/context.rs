@@ -1,4 +1,4 @@
-//! What a worker needs besides itself while it takes a step: the time, ids, and a place for outputs.
+//! What a worker needs besides itself while it takes a step: time, ids, a place for outputs.
 //!
 //! Made by `kubelet.rs` for each step of one worker; used by everything that a worker does.
 //!

@@ -28,6 +28,7 @@ use crate::lease::Lease;
 use crate::node::Node;
 use crate::pod::{Container, Pod, PodSpec, PodView};
 use crate::recovery::{Found, Recovery};
+use crate::relist::{self, Relist};
 use crate::timers::Timers;
 use crate::worker::{SandboxState, Stage, Worker};
 
@@ -39,6 +40,7 @@ pub struct Kubelet {
     node: Node,
     lease: Lease,
     recovery: Recovery,
+    relist: Relist,
     pods: Reflector<PodView>,
     workers: BTreeMap<WorkerId, Box<Worker>>,
     by_uid: BTreeMap<Uid, WorkerId>,
@@ -78,6 +80,7 @@ impl Kubelet {
             node: Node::new(),
             lease: Lease::default(),
             recovery: Recovery::default(),
+            relist: Relist::default(),
             workers: BTreeMap::new(),
             by_uid: BTreeMap::new(),
             last_worker: 0,
@@ -104,7 +107,6 @@ impl Kubelet {
         }
     }
 
-    // ANCHOR: sort
     fn sort(&mut self, input: Input<Outcome>, now: Time, out: &mut Outputs) {
         match input {
             Input::Start => self.start(now, out),
@@ -133,7 +135,6 @@ impl Kubelet {
             Input::Outcome(Outcome::Probe(id, result)) => self.probed(id, result, now, out),
         }
     }
-    // ANCHOR_END: sort
 
     fn start(&mut self, now: Time, out: &mut Outputs) {
         self.shared.tell_node(
@@ -143,6 +144,7 @@ impl Kubelet {
             now,
         );
         self.recovery.start(&mut self.shared, out);
+        self.relist.tick(&mut self.shared, now, out);
         self.node.tick(&mut self.shared, now, out);
         self.pods.start(&mut self.shared.ids, out);
     }
@@ -156,6 +158,7 @@ impl Kubelet {
             self.with(worker, now, out, |_, _| {});
         }
         self.recovery.tick(&mut self.shared, now, out);
+        self.relist.tick(&mut self.shared, now, out);
         self.node.tick(&mut self.shared, now, out);
         self.lease.tick(&self.node.uid, &mut self.shared, now, out);
         self.cluster_news(&Input::Tick, now, out);
@@ -216,7 +219,6 @@ impl Kubelet {
         }
     }
 
-    // ANCHOR: admit_pod
     /// Makes the worker of a pod that is new here, unless it does not fit.
     fn admit(&mut self, pod: Pod, now: Time, out: &mut Outputs) {
         let found = self.recovery.found.remove(&pod.meta().uid);
@@ -234,7 +236,6 @@ impl Kubelet {
         }
         self.add(worker, now, out);
     }
-    // ANCHOR_END: admit_pod
 
     fn reject_misfit(&mut self, worker: &mut Worker, now: Time) {
         let holds = self.shared.guards.on(Guard::M65);
@@ -295,6 +296,9 @@ impl Kubelet {
             }
             return self.with(worker, now, out, |w, cx| w.answered(purpose, reply, cx));
         }
+        if let Some(asked) = self.relist.told(call) {
+            return self.relisted(&reply, asked, now, out);
+        }
         if self.node.told(call, &reply, &mut self.shared, now) {
             return self.node.tick(&mut self.shared, now, out);
         }
@@ -304,6 +308,24 @@ impl Kubelet {
                 self.admit(pod, now, out);
             }
             self.seek_orphans(now, out);
+        }
+    }
+
+    /// All containers were listed: each worker compares.
+    fn relisted(
+        &mut self,
+        reply: &Result<cri::Reply, cri::Error>,
+        asked: Time,
+        now: Time,
+        out: &mut Outputs,
+    ) {
+        let Ok(cri::Reply::ListContainers(list)) = reply else {
+            return;
+        };
+        let listed = relist::states(list);
+        let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
+        for worker in workers {
+            self.with(worker, now, out, |w, cx| w.compare(&listed, asked, cx));
         }
     }
 
@@ -393,6 +415,7 @@ impl Component for Kubelet {
             self.node.next_wake(),
             self.lease.next_wake(),
             self.recovery.next_wake(),
+            self.relist.next_wake(),
             self.pods.next_wake(),
             self.shared.recorder.next_wake(),
         ];
@@ -409,7 +432,7 @@ impl Component for Kubelet {
 /// A pod that only the runtime remembers, as far as its labels tell.
 fn orphan(uid: Uid, found: &Found) -> Pod {
     let sandbox = found.sandboxes.last().map(|s| s.metadata.clone());
-    let grace = found.containers.iter().find_map(|c| {
+    let grace = found.containers.iter().find_map(|(_, c)| {
         c.annotations
             .get(cri::names::GRACE_PERIOD)
             .and_then(|text| text.parse().ok())
@@ -417,7 +440,7 @@ fn orphan(uid: Uid, found: &Found) -> Pod {
     let mut names: Vec<_> = found
         .containers
         .iter()
-        .map(|c| c.metadata.name.clone())
+        .map(|(_, c)| c.metadata.name.clone())
         .collect();
     names.sort();
     names.dedup();

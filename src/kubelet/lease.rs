@@ -82,15 +82,13 @@ impl Lease {
             return;
         }
         let key = Key::new(NAMESPACE, shared.config.node_name.clone());
+        let read = shared.client.get(KindId::Lease, &key);
         let (step, request) = match &self.known {
             Some(known) => {
                 let body = body(&key.name, owner, Some(known), now);
-                (
-                    Step::Renew,
-                    with_body(shared.client.get(KindId::Lease, &key), Method::Put, body),
-                )
+                (Step::Renew, with_body(read, Method::Put, body))
             }
-            None => (Step::Get, shared.client.get(KindId::Lease, &key)),
+            None => (Step::Get, read),
         };
         let call = shared.ids.fresh();
         self.under_way = Some((call, step));

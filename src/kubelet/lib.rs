@@ -1,9 +1,10 @@
 //! The node agent: makes the containers of one machine be what the API says its pods should be.
 //!
-//! In Kubernetes this is `pkg/kubelet`. The one idea: each pod has a worker, a value that holds what
-//! is wanted (the pod), what is there (sandbox and containers as the runtime told) and what is under
-//! way (at most one operation per container). After every input the worker looks at all three and
-//! starts what is missing. Nothing waits: a pull, a SIGTERM or a back-off is a field and a time.
+//! In Kubernetes this is `pkg/kubelet`. The one idea: each pod has a worker, a value that holds
+//! what is wanted (the pod), what is there (sandbox and containers as the runtime told) and what
+//! is under way (at most one operation per container). After every input the worker looks at all
+//! three and starts what is missing. Nothing waits: a pull, a SIGTERM or a back-off is a field
+//! and a time.
 //!
 //! The way in: [`Kubelet::handle`](kubelet::Kubelet), which sorts inputs; then `worker.rs`, where a
 //! pod lives; then `sync.rs` and `terminate.rs`, the two halves of its life.
@@ -35,6 +36,7 @@ mod probe_spec;
 mod probes;
 mod qos;
 mod recovery;
+mod relist;
 mod report;
 mod sandbox;
 mod slot;

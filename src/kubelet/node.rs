@@ -1,6 +1,6 @@
 //! The Node object: registered once, and its status kept true.
 //!
-//! Held by `kubelet.rs`. Upstream: `pkg/kubelet/kubelet_node_status.go` and `nodestatus/setters.go`.
+//! Held by `kubelet.rs`. Upstream: `pkg/kubelet/kubelet_node_status.go`, `nodestatus/setters.go`.
 //!
 //! 1. A status is patched when something changed (at most every ten seconds, except when readiness
 //!    changes), and every five minutes in any case.
@@ -130,7 +130,6 @@ impl Node {
         })
     }
 
-    // ANCHOR: node_tick
     /// Does what is due: registration, a look at the runtime, a status patch.
     pub fn tick(&mut self, shared: &mut Shared, now: Time, out: &mut Vec<Output<Effect>>) {
         if self.check.is_none() && self.next_check.is_none_or(|at| at <= now) {
@@ -177,7 +176,6 @@ impl Node {
         self.call = Some(call);
         out.push(Output::Call(call, request));
     }
-    // ANCHOR_END: node_tick
 
     /// Takes in an answer of the API server, or that none came; whether it was for the node.
     pub fn answered(&mut self, call: CallId, response: Option<&Response>, now: Time) -> bool {

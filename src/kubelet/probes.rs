@@ -198,7 +198,6 @@ fn purpose_index(purpose: Purpose) -> u8 {
     }
 }
 
-// ANCHOR: probed
 /// Takes in an answer: counts it, and acts when it makes the threshold.
 pub(crate) fn answered(
     worker: &mut Worker,
@@ -244,4 +243,3 @@ pub(crate) fn answered(
         _ => {}
     }
 }
-// ANCHOR_END: probed

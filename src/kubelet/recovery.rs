@@ -1,6 +1,6 @@
 //! What an earlier life of the kubelet has left in the runtime, found at the start.
 //!
-//! Held by `kubelet.rs` until it is done; no pod is touched before. Upstream keeps no such step: its
+//! Held by `kubelet.rs` until it is done; no pod is touched before. Upstream has no such step: its
 //! PLEG's first relist does the same.
 //!
 //! 1. Containers survive a restart of the kubelet: what runs is taken over, not made again.
@@ -32,14 +32,16 @@ const RETRY: core::time::Duration = core::time::Duration::from_secs(5);
 pub(crate) struct Found {
     pub sandboxes: Vec<PodSandbox>,
     pub status: Option<PodSandboxStatus>,
-    pub containers: Vec<ContainerStatus>,
+    /// Each with the sandbox it is in.
+    pub containers: Vec<(cri::SandboxId, ContainerStatus)>,
 }
 
 /// The questions that are still open, and what was found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Recovery {
     lists: BTreeSet<CallId>,
-    statuses: BTreeMap<CallId, Uid>,
+    /// Whose status is asked for: the pod, and the sandbox.
+    statuses: BTreeMap<CallId, (Uid, cri::SandboxId)>,
     owners: BTreeMap<cri::SandboxId, Uid>,
     containers: Vec<cri::container::Container>,
     pub found: BTreeMap<Uid, Found>,
@@ -81,8 +83,8 @@ impl Recovery {
         now: Time,
         out: &mut Vec<Output<Effect>>,
     ) -> bool {
-        if let Some(uid) = self.statuses.remove(&call) {
-            self.take_status(&uid, reply);
+        if let Some((uid, sandbox)) = self.statuses.remove(&call) {
+            self.take_status(&uid, sandbox, reply);
         } else if self.lists.remove(&call) {
             match reply {
                 Ok(reply) => self.take_list(reply, shared),
@@ -122,7 +124,7 @@ impl Recovery {
         for container in core::mem::take(&mut self.containers) {
             if let Some(uid) = self.owners.get(&container.sandbox) {
                 let call = call_runtime(cri::Call::ContainerStatus(container.id), shared, out);
-                self.statuses.insert(call, uid.clone());
+                self.statuses.insert(call, (uid.clone(), container.sandbox));
             }
         }
         for (uid, found) in &mut self.found {
@@ -131,16 +133,23 @@ impl Recovery {
                 .sort_by_key(|s| (s.metadata.attempt, s.created_at));
             if let Some(newest) = found.sandboxes.last() {
                 let call = cri::Call::PodSandboxStatus(newest.id.clone());
-                self.statuses
-                    .insert(call_runtime(call, shared, out), uid.clone());
+                let about = (uid.clone(), newest.id.clone());
+                self.statuses.insert(call_runtime(call, shared, out), about);
             }
         }
     }
 
-    fn take_status(&mut self, uid: &Uid, reply: &Result<cri::Reply, cri::Error>) {
+    fn take_status(
+        &mut self,
+        uid: &Uid,
+        sandbox: cri::SandboxId,
+        reply: &Result<cri::Reply, cri::Error>,
+    ) {
         let found = self.found.entry(uid.clone()).or_default();
         match reply {
-            Ok(cri::Reply::ContainerStatus(status)) => found.containers.push((**status).clone()),
+            Ok(cri::Reply::ContainerStatus(status)) => {
+                found.containers.push((sandbox, (**status).clone()));
+            }
             Ok(cri::Reply::PodSandboxStatus(status)) => found.status = Some((**status).clone()),
             _ => {} // gone since it was listed
         }
@@ -148,7 +157,6 @@ impl Recovery {
 }
 
 impl Worker {
-    // ANCHOR: adopt
     /// Takes over what was found of this pod; containers that are of no use any more.
     pub(crate) fn adopt(
         &mut self,
@@ -169,7 +177,7 @@ impl Worker {
         }
         found
             .containers
-            .sort_by_key(|c| (c.metadata.attempt, c.created_at));
+            .sort_by_key(|(_, c)| (c.metadata.attempt, c.created_at));
         let mut useless = Vec::new();
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let Some(spec) = self.pod.container(index) else {
@@ -178,27 +186,29 @@ impl Worker {
             let mut own = found
                 .containers
                 .iter()
-                .filter(|c| c.metadata.name == spec.name)
+                .filter(|(_, c)| c.metadata.name == spec.name)
                 .rev();
-            if let Some(newest) = own.next() {
+            let mut is_current = false;
+            if let Some((sandbox, newest)) = own.next() {
+                is_current = self.sandbox.id.as_ref() == Some(sandbox);
                 slot.take_over(newest, now);
                 slot.probes = crate::probes::Probes::of(spec);
             }
-            if let Some(before) = own.next() {
+            if let Some((_, before)) = own.next() {
                 slot.remember(before, now);
             }
-            useless.extend(own.map(|older| older.id.clone()));
+            useless.extend(own.map(|(_, older)| older.id.clone()));
+            self.initialized |= is_current && slot.kind == Kind::App;
+            // What an init container did in an older sandbox went with that.
+            if !is_current && slot.kind == Kind::Init {
+                slot.begin_anew();
+            }
         }
         if guards.on(Guard::M68) {
             self.recall(now);
         }
-        self.initialized = self
-            .slots
-            .iter()
-            .any(|s| s.kind == Kind::App && s.state != State::New);
         useless
     }
-    // ANCHOR_END: adopt
 
     /// Fills in what the API server knows and the runtime does not.
     fn recall(&mut self, now: Time) {

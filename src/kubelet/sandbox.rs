@@ -58,16 +58,9 @@ fn replace(worker: &mut Worker, cx: &mut Context<'_>) {
         .iter_mut()
         .filter(|slot| slot.kind == Kind::Init)
     {
-        begin_anew(slot);
+        slot.begin_anew();
     }
     run(worker, cx);
-}
-
-/// An init container that is done does its work again in a new sandbox.
-fn begin_anew(slot: &mut Slot) {
-    if let State::Exited(exit) = core::mem::take(&mut slot.state) {
-        slot.last = Some(exit);
-    }
 }
 
 /// Stops the sandbox; whether it is stopped already.
@@ -194,6 +187,13 @@ fn port_mappings(pod: &Pod) -> Vec<PortMapping> {
 }
 
 impl Slot {
+    /// An init container that is done does its work again in a new sandbox.
+    pub(crate) fn begin_anew(&mut self) {
+        if let State::Exited(exit) = core::mem::take(&mut self.state) {
+            self.last = Some(exit);
+        }
+    }
+
     /// The runtime has forgotten the instance: it counts as killed (M68).
     pub(crate) fn lose(&mut self, now: wavetank_api::Time) {
         if self.exit().is_some() || self.state == State::New {

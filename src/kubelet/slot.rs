@@ -16,7 +16,6 @@ use crate::backoff::Backoff;
 use crate::pod::{Kind, RestartPolicy};
 use crate::probes::Probes;
 
-// ANCHOR: slot
 /// What the kubelet knows of one container of a pod.
 #[derive(Debug)]
 pub struct Slot {
@@ -49,7 +48,6 @@ pub struct Slot {
     /// Its probes; none when the spec has none.
     pub probes: Probes,
 }
-// ANCHOR_END: slot
 
 /// How far an instance is.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -22,9 +22,9 @@ use crate::hooks;
 use crate::pod::{Container, Kind, PullPolicy};
 use crate::sandbox::{self, RETRY};
 use crate::slot::{Exit, Op, Slot, State, Waiting};
-use crate::worker::{Stage, Worker};
+use crate::sync;
+use crate::worker::{SandboxState, Stage, Worker};
 
-// ANCHOR: begin
 /// Begins to make an instance, unless a back-off says to wait.
 pub(crate) fn begin(worker: &mut Worker, index: usize, cx: &mut Context<'_>) {
     back_off_pull(worker, index, cx);
@@ -68,7 +68,6 @@ pub(crate) fn begin(worker: &mut Worker, index: usize, cx: &mut Context<'_>) {
     slot.op = Op::Inspect;
     cx.cri(operation(index), Call::ImageStatus(spec.image.clone()));
 }
-// ANCHOR_END: begin
 
 /// How long a slot that waits still has to; a pull's failure turns into back-off on the way.
 fn wait_of(slot: &Slot, now: Time) -> Option<Time> {
@@ -239,6 +238,10 @@ fn back_off_pull(worker: &mut Worker, index: usize, cx: &mut Context<'_>) {
 }
 
 fn create(worker: &mut Worker, index: usize, cx: &mut Context<'_>) {
+    let is_ready = worker.sandbox.state == SandboxState::Ready;
+    if !is_ready || !sync::is_its_turn(worker, index) {
+        return; // it will be begun anew when it is its turn
+    }
     let Some(sandbox) = worker.sandbox.id.clone() else {
         return;
     };

@@ -22,7 +22,6 @@ use crate::pod_status::Phase;
 use crate::slot::{Exit, Slot, State};
 use crate::worker::{SandboxState, Stage, Worker};
 
-// ANCHOR: phase
 /// The phase that the containers give (`getPhase`); what the stage allows is [`shown_phase`]'s.
 pub(crate) fn phase_of(worker: &Worker) -> Phase {
     if worker.verdict.is_some() {
@@ -51,7 +50,6 @@ pub(crate) fn phase_of(worker: &Worker) -> Phase {
         RestartPolicy::OnFailure => Phase::Running,
     }
 }
-// ANCHOR_END: phase
 
 /// The phase to tell, given the one told last.
 pub(crate) fn shown_phase(worker: &Worker, guards: Guards) -> Phase {

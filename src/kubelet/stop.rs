@@ -76,6 +76,7 @@ pub(crate) fn begin(
     }
     signal(worker, index, until, cx);
 }
+// ANCHOR_END: stop
 
 /// Asks the runtime for SIGTERM now and SIGKILL at `until`.
 pub(crate) fn signal(worker: &mut Worker, index: usize, until: Time, cx: &mut Context<'_>) {
@@ -88,7 +89,6 @@ pub(crate) fn signal(worker: &mut Worker, index: usize, until: Time, cx: &mut Co
     let purpose = Purpose::Operation(u16::try_from(index).unwrap_or(u16::MAX));
     cx.cri(purpose, Call::StopContainer(id, timeout));
 }
-// ANCHOR_END: stop
 
 /// `StopContainer` was answered. The end itself comes as an event; if that was lost, ask.
 pub(crate) fn answered(

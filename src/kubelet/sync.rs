@@ -17,7 +17,7 @@ use wavetank_informer::events::EventType;
 
 use crate::context::Context;
 use crate::pod::{Kind, RestartPolicy};
-use crate::slot::{Condemned, Op};
+use crate::slot::{Condemned, Op, Slot};
 use crate::worker::{Kill, SandboxState, Stage, Worker};
 use crate::{hooks, probes, sandbox, start, stop};
 
@@ -27,10 +27,8 @@ const DEADLINE: &str = "Pod was active on the node longer than the specified dea
 // ANCHOR: sync
 /// Does what is missing for a pod that should run.
 pub(crate) fn step(worker: &mut Worker, cx: &mut Context<'_>) {
-    if worker.is_gone || worker.pod.meta().deletion_timestamp.is_some() || is_late(worker, cx) {
-        return terminate(worker, cx.now);
-    }
-    if has_ended(worker) {
+    let is_leaving = worker.is_gone || worker.pod.meta().is_terminating();
+    if is_leaving || is_late(worker, cx) || has_ended(worker) {
         return terminate(worker, cx.now);
     }
     condemn(worker);
@@ -107,23 +105,27 @@ fn condemn(worker: &mut Worker) {
 /// Starts the next init container, or all that comes after them.
 fn start_missing(worker: &mut Worker, cx: &mut Context<'_>) {
     let policy = worker.pod.spec().restart_policy;
-    let mut may_go_on = true;
     for index in 0..worker.slots.len() {
-        let Some(slot) = worker.slots.get(index) else {
-            continue;
-        };
-        let kind = slot.kind;
-        let is_done = match kind {
-            Kind::Init => worker.initialized || slot.has_succeeded(),
-            Kind::Sidecar => slot.is_running() && slot.probes.has_started() && slot.op == Op::None,
-            Kind::App | Kind::Ephemeral => true,
-        };
-        let blocked = !may_go_on && (kind != Kind::Ephemeral) && !worker.initialized;
-        let init_again = kind == Kind::Init && worker.initialized;
-        if !blocked && !init_again && is_startable(worker, index, policy) {
+        if is_its_turn(worker, index) && is_startable(worker, index, policy) {
             start::begin(worker, index, cx);
         }
-        may_go_on &= is_done;
+    }
+}
+
+/// Whether all that must be done before this container is done. Asked again before an
+/// instance is made: the sandbox and what init containers did in it may have been lost
+/// while the image was pulled.
+pub(crate) fn is_its_turn(worker: &Worker, index: usize) -> bool {
+    let is_up = |slot: &Slot| slot.is_running() && slot.probes.has_started();
+    let is_done = |slot: &Slot| match slot.kind {
+        Kind::Init => slot.has_succeeded(),
+        Kind::Sidecar => slot.op == Op::None && is_up(slot),
+        Kind::App | Kind::Ephemeral => true,
+    };
+    match worker.slots.get(index).map(|slot| slot.kind) {
+        Some(Kind::Ephemeral) => true,
+        Some(Kind::Init) if worker.initialized => false,
+        _ => worker.initialized || worker.slots.iter().take(index).all(is_done),
     }
 }
 // ANCHOR_END: start_missing

@@ -34,7 +34,7 @@ pub(crate) struct Worker {
     pub sandbox: Sandbox,
     /// Its containers, in the order of `PodSpec::all`.
     pub slots: Vec<Slot>,
-    /// All init containers have done their work; written when the first app container is made.
+    /// All init containers are done; written when the first app container is made.
     pub initialized: bool,
     /// `status.startTime`: when this pod was first seen here.
     pub started_at: Time,
@@ -44,7 +44,7 @@ pub(crate) struct Worker {
     pub kill: Option<Kill>,
     /// What the API server has been told.
     pub report: Report,
-    /// The API object is gone, or there never was one for what was found in the runtime.
+    /// The API object is gone, or there never was one for what the runtime held.
     pub is_gone: bool,
     /// Entry in the kubelet's timers.
     pub wake: Option<Time>,

@@ -226,7 +226,8 @@ proptest! {
                 prop_assert!(rank(old) < 2 || old == new, "{uid}: {old} to {new}");
             }
             for (name, old, new) in container_steps(&statuses) {
-                if old["state"]["terminated"].is_null() || old["restartCount"] != new["restartCount"] {
+                let same = old["restartCount"] == new["restartCount"];
+                if old["state"]["terminated"].is_null() || !same {
                     continue;
                 }
                 prop_assert!(new["state"]["running"].is_null(), "{uid} {name}: {old} to {new}");

@@ -50,6 +50,8 @@ pub struct Rig {
     life: u64,
     /// Every delete that was asked for, by UID: when, and the grace period; 0 for a forced one.
     pub deletes: BTreeMap<String, (Time, u64)>,
+    /// The runtime's events do not reach the kubelet.
+    pub are_events_lost: bool,
     /// Checked after every step.
     pub check: fn(&Rig),
 }
@@ -81,6 +83,7 @@ impl Rig {
             wake: None,
             life: 0,
             deletes: BTreeMap::new(),
+            are_events_lost: false,
             check: |_| {},
         };
         rig.input(Input::Start);
@@ -172,6 +175,9 @@ impl Rig {
                 self.input(Input::Tick);
             } else {
                 for outcome in self.runtime.poll(self.now) {
+                    if self.are_events_lost && matches!(outcome, Outcome::Event(_)) {
+                        continue;
+                    }
                     self.input(Input::Outcome(outcome));
                 }
             }

@@ -459,3 +459,22 @@ fn the_address_of_a_host_network_pod_is_the_nodes() {
     rig.run_secs(10);
     assert_eq!(rig.status("web-0")["podIP"], "192.168.0.11");
 }
+
+#[test]
+fn an_end_that_nobody_told_of_is_found_within_five_minutes() {
+    let mut rig = Rig::new(18);
+    rig.create("web-0", nginx(), none());
+    rig.run_secs(10);
+    rig.are_events_lost = true;
+    let id = rig.runtime.find(&rig.uid("web-0"), "web", false).unwrap();
+    rig.runtime
+        .kill(&id, crate::runtime::instance::End::with(1), rig.now);
+    rig.run_secs(60);
+    assert_eq!(rig.running(), Vec::<String>::new());
+    rig.run_secs(240);
+    assert_eq!(rig.running(), ["web"]);
+    assert_eq!(
+        rig.status("web-0")["containerStatuses"][0]["restartCount"],
+        1
+    );
+}
