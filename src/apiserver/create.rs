@@ -187,8 +187,8 @@ pub(crate) fn namespace_key(route: &Route) -> Option<Key> {
 }
 
 // ANCHOR: namespace
-/// The namespace must be, at the moment of the commit, the version that admission looks at: an
-/// object can neither be born into a namespace that is going nor outlive one that is gone (A18).
+/// The namespace must be, at the moment of the commit, the version that admission saw:
+/// an object can neither be born into a namespace that is going nor outlive it (A18).
 fn compare_namespace(
     route: &Route,
     write: &Write,

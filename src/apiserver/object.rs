@@ -41,7 +41,7 @@ pub(crate) fn head(kind: KindId) -> &'static Bytes {
 }
 
 // ANCHOR: encode
-/// The bytes to store: constant head first, the rest in order of keys, no resourceVersion.
+/// The bytes to store: constant head, then the rest by key, no resourceVersion.
 pub(crate) fn encode(kind: KindId, object: &mut Value) -> Bytes {
     let mut out = Vec::with_capacity(1024);
     out.extend_from_slice(head(kind));

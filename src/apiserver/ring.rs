@@ -45,6 +45,9 @@ pub(crate) struct Expired {
     pub oldest: Revision,
 }
 
+/// Per key that has changed since, the version it had then; `None`: it did not exist.
+pub(crate) type Then = BTreeMap<Key, Option<Arc<Object>>>;
+
 /// The changes of one kind.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
@@ -98,8 +101,8 @@ impl Ring {
     }
 
     // ANCHOR: undo
-    /// What differs between now and `revision`: per key, the version it had then (`None`: absent).
-    pub fn undo(&self, to: Revision) -> Result<BTreeMap<Key, Option<Arc<Object>>>, Expired> {
+    /// What was otherwise at revision `to`: per key, the version it had then, or none.
+    pub fn undo(&self, to: Revision) -> Result<Then, Expired> {
         let mut then = BTreeMap::new();
         for change in self.since(to)? {
             if let Some(object) = change.object() {

@@ -33,7 +33,7 @@ pub enum Step {
     Txn(Ticket, Txn),
     /// Ask the store for its revision, then `resume` with [`Input::Revision`].
     Revision(Ticket),
-    /// The watch cache is behind: `woken` gives the next step once it has caught up, or given up.
+    /// The watch cache is behind: `woken` gives the next step once it has caught up.
     Wait(Ticket),
     /// Send this head, then what `drain` gives, until it says closed.
     Stream(Response, StreamId),

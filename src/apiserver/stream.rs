@@ -118,7 +118,7 @@ impl Audience {
         }
     }
 
-    /// Everybody who may be interested in a change of this object from `before` to `now`.
+    /// Everybody who may be interested in a change of this object.
     fn of(&self, change: &Change) -> BTreeSet<StreamId> {
         let mut found = self.all.clone();
         let sides = [change.before.as_ref(), change.now.as_ref()];
@@ -295,8 +295,8 @@ impl Stream {
     }
 
     // ANCHOR: hear
-    /// Queues the frame of a change, if it is of interest: an object that comes to match is added,
-    /// one that ceases to match is deleted, whatever happened to it in the store (A5).
+    /// Queues the frame of a change of interest: an object that comes to match is added,
+    /// one that ceases to match is deleted, whatever the store did with it (A5).
     fn hear(&mut self, change: &Change, frames: &mut Frames, now: Time) -> bool {
         let Interest {
             scope,

@@ -181,7 +181,6 @@ impl Write {
         }
     }
 
-    // ANCHOR: attempt
     /// Decides on what is known, and asks the store to commit that, or for the live state.
     pub fn attempt(mut self: Box<Self>, core: &mut Core, call: &mut Call, now: Time) -> Next {
         let before = self.current(core);
@@ -193,6 +192,7 @@ impl Write {
             value: value.as_ref(),
             revision: before.as_ref().map_or(Revision(0), |kv| kv.mod_revision),
         };
+        // ANCHOR: attempt
         let decision = match Op::decide(&mut self, core, call, &current, now) {
             Ok(decision) => decision,
             Err(refusal) if is_fresh || self.op.is_final(&refusal) => {
@@ -208,11 +208,12 @@ impl Write {
             return self.look();
         }
         if is_settled {
-            return Next::Done(self.answer(decision, before.as_deref(), current.revision));
+            let last = before.as_deref();
+            return Next::Done(self.answer(decision, last, current.revision));
         }
         self.commit(decision, before)
+        // ANCHOR_END: attempt
     }
-    // ANCHOR_END: attempt
 
     /// Asks for the live state.
     fn look(self: Box<Self>) -> Next {
