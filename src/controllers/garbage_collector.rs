@@ -235,7 +235,7 @@ impl Owners {
 
 // ANCHOR: decide
 /// What becomes of an object, now that all its owners are known.
-fn decide(item: &Item, meta: &Meta, owners: &Owners, cx: &mut Context<'_>) -> Step<Stage> {
+fn decide(item: &Item, meta: &Meta, owners: &Owners, cx: &mut Context) -> Step<Stage> {
     let gone: Vec<&Uid> = owners.dangling.iter().chain(&owners.waiting).collect();
     if gone.is_empty() {
         return Step::Done;
@@ -261,9 +261,9 @@ fn decide(item: &Item, meta: &Meta, owners: &Owners, cx: &mut Context<'_>) -> St
 }
 // ANCHOR_END: decide
 
+/// An object that is being deleted and waits for us: orphan its dependents, or delete them
+/// and let it go when none is left that blocks it.
 // ANCHOR: release
-/// An object that is being deleted and waits for us: orphan its dependents, or delete them and let
-/// it go when none is left that blocks it.
 fn release(
     item: &Item,
     meta: &Meta,
@@ -284,10 +284,9 @@ fn release(
         cx.note("no dependent blocks its deletion");
         return written(vec![without_finalizer(item, meta, FOREGROUND, cx)]);
     }
-    let alive = found
-        .iter()
-        .filter(|(_, dependent)| !dependent.is_terminating());
-    let deletes = alive.map(|(kind, dependent)| {
+    let mut alive = found.to_vec();
+    alive.retain(|(_, dependent)| !dependent.is_terminating());
+    let deletes = alive.iter().map(|(kind, dependent)| {
         let nested = !cx.world.dependents(&dependent.uid).is_empty();
         let propagation = if nested {
             Propagation::Foreground

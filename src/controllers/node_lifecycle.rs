@@ -206,7 +206,6 @@ impl NodeLifecycle {
         health.is_some_and(|health| health.is_silent(cx.now, !cx.guards.on(Guard::M58)))
     }
 
-    // ANCHOR: execute
     /// Adds or removes the `NoExecute` taint of a node, if its zone may do so now.
     fn execute(
         &mut self,
@@ -221,19 +220,19 @@ impl NodeLifecycle {
             "False" => Some(NOT_READY),
             _ => Some(UNREACHABLE),
         };
+        // ANCHOR: execute
         let taints = &node.view.spec.taints;
         let ours = |taint: &&Taint| {
-            &*taint.effect == "NoExecute" && matches!(&*taint.key, NOT_READY | UNREACHABLE)
+            let key = matches!(&*taint.key, NOT_READY | UNREACHABLE);
+            key && &*taint.effect == "NoExecute"
         };
         let has = taints.iter().find(ours).map(|taint| &*taint.key);
         if has == wanted {
             return None;
         }
         if has.is_none() {
-            let due = self
-                .next_eviction
-                .get(zone)
-                .is_none_or(|next| *next <= cx.now);
+            let next = self.next_eviction.get(zone);
+            let due = next.is_none_or(|next| *next <= cx.now);
             let paced = cx.guards.on(Guard::M60);
             let pace = state.pace();
             if !may_evict || (paced && (pace.is_none() || !due)) {
@@ -242,7 +241,8 @@ impl NodeLifecycle {
             self.next_eviction
                 .insert(zone.clone(), cx.now + pace.unwrap_or_default());
         }
-        let mut kept: Vec<Taint> = taints.iter().filter(|t| !ours(t)).cloned().collect();
+        let mut kept = taints.clone();
+        kept.retain(|taint| !ours(&taint));
         kept.extend(wanted.map(|key| Taint {
             key: key.into(),
             value: "".into(),
@@ -250,8 +250,8 @@ impl NodeLifecycle {
             time_added: Some(cx.now),
         }));
         Some(set_taints(node, &kept, cx))
+        // ANCHOR_END: execute
     }
-    // ANCHOR_END: execute
 
     /// The node's conditions become unknown, and its pods count as not ready.
     fn mark_unknown(&self, node: &Arc<Object<Node>>, cx: &mut Context<'_>) -> Vec<Write> {

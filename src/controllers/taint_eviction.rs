@@ -139,23 +139,21 @@ fn executing(taints: &[Taint]) -> impl Iterator<Item = &Taint> {
 }
 
 // ANCHOR: due
-/// When a pod under these taints must go; `None`: never. The shortest toleration counts, from the
-/// latest taint on, so that no taint is tolerated for less than was promised.
-fn due(taints: &[&Taint], tolerations: &[Toleration], first_seen: Time) -> Option<Time> {
+/// When a pod under these taints must go; `None`: never. The shortest toleration counts,
+/// from the latest taint on, so that no taint is tolerated for less than was promised.
+fn due(taints: &[&Taint], tolerated: &[Toleration], seen: Time) -> Option<Time> {
     let mut due: Option<Time> = None;
     for taint in taints {
-        let added = taint
-            .time_added
-            .map_or(first_seen, |added| added + ROUNDING);
+        let added = taint.time_added.map_or(seen, |added| added + ROUNDING);
         let matching = || {
-            tolerations
+            tolerated
                 .iter()
                 .filter(|toleration| tolerates(toleration, taint))
         };
         let when = if matching().next().is_none() {
             Some(Time::EPOCH)
         } else {
-            let seconds = matching().filter_map(|toleration| toleration.toleration_seconds);
+            let seconds = matching().filter_map(|each| each.toleration_seconds);
             seconds
                 .min()
                 .map(|s| added + Duration::from_secs(u64::try_from(s).unwrap_or(0)))

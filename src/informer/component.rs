@@ -102,9 +102,10 @@ pub enum Output<E> {
     Note(Note),
 }
 
+// ANCHOR: component
 /// A process of the cluster, as a shell sees it.
 pub trait Component {
-    /// What it does besides requests (CRI calls and probes of a kubelet; nothing for most).
+    /// What it does besides requests: a kubelet's CRI calls and probes; mostly nothing.
     type Effect;
     /// What comes back from an effect.
     type Outcome;
@@ -117,3 +118,4 @@ pub trait Component {
         out: &mut Vec<Output<Self::Effect>>,
     );
 }
+// ANCHOR_END: component
