@@ -436,7 +436,8 @@ mod tests {
             errors.to_string(),
             "[spec.replicas: Invalid value: -1: must be greater than or equal to 0, \
              spec.containers[1].name: Required value, \
-             spec.policy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"Never\", \
+             spec.policy: Unsupported value: \"Sometimes\": supported values: \"Always\", \
+             \"Never\", \
              metadata.labels[a b]: Duplicate value: \"x\"]"
         );
     }
