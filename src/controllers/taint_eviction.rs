@@ -139,8 +139,9 @@ fn executing(taints: &[Taint]) -> impl Iterator<Item = &Taint> {
 }
 
 // ANCHOR: due
-/// When a pod under these taints must go; `None`: never. The shortest toleration counts,
-/// from the latest taint on, so that no taint is tolerated for less than was promised.
+/// When a pod under these taints must go; `None`: never. The shortest toleration
+/// counts, from the latest taint on, so that no taint is tolerated for less than was
+/// promised.
 fn due(taints: &[&Taint], tolerated: &[Toleration], seen: Time) -> Option<Time> {
     let mut due: Option<Time> = None;
     for taint in taints {
