@@ -20,7 +20,8 @@ pub fn explain(records: &[Record], prefix: &str) -> Option<(Arc<str>, String)> {
         .find_map(|record| Some((record, written(record)?)))?;
     let mut chain = vec![first];
     let mut cause = first.cause;
-    while let Some(record) = by_id(records, cause) {
+    // A cause is smaller than what it caused; 0 is the scenario itself.
+    while let Some(record) = by_id(records, cause).filter(|record| record.id > 0) {
         chain.push(record);
         cause = record.cause;
     }
@@ -45,6 +46,9 @@ fn sentence(what: &What) -> String {
         What::Commit { revision, keys } => {
             let keys: Vec<&str> = keys.iter().map(|key| &**key).collect();
             format!("revision {revision} writes {}", keys.join(", "))
+        }
+        What::Observed { server, upto } => {
+            format!("apiserver-{server} sees revision {upto}")
         }
         What::Heard { process, news } => format!("{process} hears {news}"),
         What::Decided {

@@ -177,6 +177,11 @@ impl World {
             bytes: &[],
         };
         self.current = self.trace.event(self.now, cause, &mark);
+        self.trace
+            .record(self.current, cause, self.now, || What::Observed {
+                server,
+                upto: batch.upto,
+            });
         self.servers[server].api.observe(batch, self.now);
         self.after(server);
     }

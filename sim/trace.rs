@@ -40,6 +40,13 @@ pub enum What {
         /// The keys it put or deleted.
         keys: Vec<Arc<str>>,
     },
+    /// A batch of the store's watch reached an API server's cache.
+    Observed {
+        /// Which server, by its place in the list.
+        server: usize,
+        /// How far its cache has come.
+        upto: Revision,
+    },
     /// An answer, a frame of a watch, a tick or an outcome reached a process.
     Heard {
         /// Which process.

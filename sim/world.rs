@@ -15,12 +15,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wavetank_api::{Request, Revision, Time};
-use wavetank_informer::{CallId, Failure, Output};
+use wavetank_informer::{CallId, Failure, Note, Output};
 use wavetank_store::Batch;
 
 use crate::agenda::Agenda;
 use crate::chance::Seed;
-use crate::disk::Disk;
+use crate::disk::{Disk, Released};
 use crate::network::{Fate, Network, ProcessId};
 use crate::operator::Operator;
 use crate::process::{News, Process};
@@ -35,6 +35,9 @@ pub const BEGINNING: Time = Time::from_secs(1_767_225_600);
 /// How often the store forgets revisions, and how much history it keeps (etcd under kube-apiserver:
 /// `--etcd-compaction-interval`, five minutes).
 pub(crate) const COMPACTION: Duration = Duration::from_secs(300);
+
+/// How many versions one call of `sweep` forgets.
+const SWEPT: usize = 10_000;
 
 /// Something that will happen.
 pub(crate) enum Event {
@@ -240,84 +243,84 @@ impl World {
         self.carry_out(id, outputs);
     }
 
-    /// Turns what a process wants done into events.
+    /// Turns what a process wants done into events. What follows a note is caused by it.
     fn carry_out(&mut self, id: ProcessId, outputs: Vec<Output<()>>) {
         let (server, incarnation) = {
             let process = &self.processes[id.0 as usize];
             (process.server, process.incarnation)
         };
+        let origin = |call, stream| Origin {
+            process: id,
+            incarnation,
+            call,
+            stream,
+        };
         let mut cause = self.current;
         for output in outputs {
             match output {
                 Output::Call(call, request) => {
-                    let origin = Origin {
-                        process: id,
-                        incarnation,
-                        call,
-                        stream: false,
-                    };
-                    self.send(server, origin, request, cause);
+                    self.send(server, origin(call, false), request, cause);
                 }
                 Output::Watch(call, request) => {
-                    let origin = Origin {
-                        process: id,
-                        incarnation,
-                        call,
-                        stream: true,
-                    };
-                    self.send(server, origin, request, cause);
+                    self.send(server, origin(call, true), request, cause);
                 }
                 Output::Cancel(call) => self.cancel(server, id, incarnation, call),
-                Output::WakeAt(at) => {
-                    let at = at.max(self.now);
-                    let process = &mut self.processes[id.0 as usize];
-                    if process.wake != Some(at) {
-                        process.wake = Some(at);
-                        self.agenda.add(
-                            at,
-                            cause,
-                            Event::Tick {
-                                process: id,
-                                incarnation,
-                            },
-                        );
-                    }
-                }
-                Output::Note(note) => {
-                    let name = self.processes[id.0 as usize].name.clone();
-                    let heard = self.current;
-                    let mark = Mark {
-                        tag: b'n',
-                        who: id.0.into(),
-                        which: 0,
-                        bytes: note.about.as_bytes(),
-                    };
-                    cause = self.trace.event(self.now, heard, &mark);
-                    self.trace.record(cause, heard, self.now, || What::Decided {
-                        process: name,
-                        by: note.by,
-                        about: note.about,
-                        because: note.because,
-                    });
-                }
+                Output::WakeAt(at) => self.wake_at(id, at.max(self.now), cause),
+                Output::Note(note) => cause = self.decided(id, note),
                 Output::Effect(()) => {}
             }
         }
+        self.set_runtime_timer(id);
+    }
+
+    fn wake_at(&mut self, id: ProcessId, at: Time, cause: EventId) {
         let process = &mut self.processes[id.0 as usize];
-        let due = process.next_runtime();
-        if let Some(due) = due
-            && process.runtime_due.is_none_or(|set| due < set)
-        {
+        if process.wake != Some(at) {
+            process.wake = Some(at);
+            let incarnation = process.incarnation;
+            let tick = Event::Tick {
+                process: id,
+                incarnation,
+            };
+            self.agenda.add(at, cause, tick);
+        }
+    }
+
+    /// A component says why it does what it does next; returns the number of that record.
+    fn decided(&mut self, id: ProcessId, note: Note) -> EventId {
+        let name = self.processes[id.0 as usize].name.clone();
+        let mark = Mark {
+            tag: b'n',
+            who: id.0.into(),
+            which: 0,
+            bytes: note.about.as_bytes(),
+        };
+        let heard = self.current;
+        let decided = self.trace.event(self.now, heard, &mark);
+        self.trace
+            .record(decided, heard, self.now, || What::Decided {
+                process: name,
+                by: note.by,
+                about: note.about,
+                because: note.because,
+            });
+        decided
+    }
+
+    fn set_runtime_timer(&mut self, id: ProcessId) {
+        let process = &mut self.processes[id.0 as usize];
+        let Some(due) = process.next_runtime() else {
+            return;
+        };
+        if process.runtime_due.is_none_or(|set| due < set) {
             let due = due.max(self.now);
             process.runtime_due = Some(due);
-            self.agenda.add(
-                due,
-                self.current,
-                Event::Runtime {
-                    process: id,
-                    incarnation,
-                },
-            );
+            let incarnation = process.incarnation;
+            let event = Event::Runtime {
+                process: id,
+                incarnation,
+            };
+            self.agenda.add(due, self.current, event);
         }
     }
 
@@ -388,56 +391,62 @@ impl World {
     }
 
     fn synced(&mut self, cause: EventId) {
-        let before = self.disk.store.revision();
         let released = self.disk.synced();
-        let after = self.disk.store.revision();
-        self.mark(cause, b's', 0, after.0, &[]);
+        let revision = self.disk.store.revision();
+        self.mark(cause, b's', 0, revision.0, &[]);
         let synced = self.current;
-        if after > before {
-            for server in 0..self.servers.len() {
-                self.feed(server, &released, synced);
-            }
-        }
+        let commits = self.feed(&released, synced);
         for answer in released {
-            self.current = synced;
+            let committed = answer
+                .result
+                .as_ref()
+                .ok()
+                .filter(|result| result.succeeded);
+            let commit = committed.and_then(|result| commits.get(&result.revision));
+            self.current = commit.copied().unwrap_or(answer.waiter.cause);
             self.resume_txn(answer);
         }
         self.start_sync(synced);
     }
 
-    /// Sends what the store's watch has for an API server on its way to it.
-    fn feed(&mut self, server: usize, released: &[crate::disk::Released], synced: EventId) {
-        let host = &mut self.servers[server];
-        let Ok(batch) = self.disk.store.drain(&host.watch, usize::MAX) else {
-            return;
-        };
-        if batch.events.is_empty() {
-            return;
+    /// Sends what is new in the store on its way to each API server's cache; the numbers of the
+    /// commits' records.
+    fn feed(&mut self, released: &[Released], synced: EventId) -> BTreeMap<Revision, EventId> {
+        let mut commits = BTreeMap::new();
+        for server in 0..self.servers.len() {
+            let watch = &self.servers[server].watch;
+            let Ok(batch) = self.disk.store.drain(watch, usize::MAX) else {
+                continue;
+            };
+            if batch.events.is_empty() {
+                continue;
+            }
+            if commits.is_empty() {
+                commits = self.record_commits(&batch, released, synced);
+            }
+            let host = &mut self.servers[server];
+            host.last_batch = self.network.observed(self.now, host.last_batch);
+            let cause = commits.values().next_back().copied().unwrap_or(synced);
+            let event = Event::Observe { server, batch };
+            self.agenda.add(host.last_batch, cause, event);
         }
-        let mut cause = synced;
-        if server == 0 {
-            cause = self.record_commits(&batch, released, synced);
-        }
-        let host = &mut self.servers[server];
-        host.last_batch = self.network.observed(self.now, host.last_batch);
-        self.agenda
-            .add(host.last_batch, cause, Event::Observe { server, batch });
+        commits
     }
 
-    /// One record a revision, caused by the request that staged it; returns the last one's number.
+    /// One record a revision, caused by the request that staged it.
     fn record_commits(
         &mut self,
         batch: &Batch,
-        released: &[crate::disk::Released],
+        released: &[Released],
         synced: EventId,
-    ) -> EventId {
-        let mut last = synced;
-        let mut causes: BTreeMap<Revision, EventId> = BTreeMap::new();
-        for answer in released {
-            if let Ok(result) = &answer.result {
-                causes.insert(result.revision, answer.waiter.cause);
-            }
-        }
+    ) -> BTreeMap<Revision, EventId> {
+        let answers = released.iter();
+        let done = answers.filter_map(|answer| Some((answer.result.as_ref().ok()?, answer)));
+        let causes: BTreeMap<Revision, EventId> = done
+            .filter(|(result, _)| result.succeeded)
+            .map(|(result, answer)| (result.revision, answer.waiter.cause))
+            .collect();
+        let mut commits = BTreeMap::new();
         for events in batch.events.chunk_by(|a, b| a.revision == b.revision) {
             let Some(first) = events.first() else {
                 continue;
@@ -450,19 +459,21 @@ impl World {
                 bytes: first.key.as_bytes(),
             };
             let cause = causes.get(&revision).copied().unwrap_or(synced);
-            last = self.trace.event(self.now, cause, &mark);
-            self.trace.record(last, cause, self.now, || What::Commit {
+            let commit = self.trace.event(self.now, cause, &mark);
+            self.trace.record(commit, cause, self.now, || What::Commit {
                 revision,
                 keys: events.iter().map(|event| event.key.clone()).collect(),
             });
+            commits.insert(revision, commit);
         }
-        last
+        commits
     }
 
     fn compact(&mut self, at: Revision, cause: EventId) {
         self.mark(cause, b'k', 0, at.0, &[]);
         // Refused only when there is nothing to compact yet.
         let _ = self.disk.store.compact(at);
+        while self.disk.store.sweep(SWEPT) {}
         let next = Event::Compact {
             at: self.disk.store.revision(),
         };

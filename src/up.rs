@@ -3,7 +3,7 @@
 //! Book: `book/src/start/map.md`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,10 +91,8 @@ async fn serve(arguments: Arguments) -> Result<ExitCode> {
         Some(folder) => folder.clone(),
         None => default_data_dir()?,
     };
-    let kubeconfig = arguments
-        .kubeconfig
-        .clone()
-        .unwrap_or_else(|| data_dir.join("kubeconfig"));
+    let kubeconfig = arguments.kubeconfig.clone();
+    let kubeconfig = kubeconfig.unwrap_or_else(|| data_dir.join("kubeconfig"));
     let clock = match arguments.speed {
         1.0 => Clock::wall(),
         speed => Clock::new(wall_time() - HEAD_START, speed),
@@ -105,20 +103,7 @@ async fn serve(arguments: Arguments) -> Result<ExitCode> {
     let config = apiserver(&arguments, &pki, &token)?;
     let core = Core::start(log, config, clock).map_err(named)?;
 
-    let spec = ClusterSpec {
-        nodes: arguments.nodes,
-        ..ClusterSpec::default()
-    };
-    let mut machines = Machines::default();
-    let mut kubelets = Vec::new();
-    for number in 0..spec.nodes {
-        let (config, runtime) = machine(&spec, number, u64::from(number) + 1);
-        let machine = Machine::new(runtime, clock);
-        machines
-            .0
-            .insert(config.node_name.to_string(), machine.clone());
-        kubelets.push((config, machine));
-    }
+    let (machines, kubelets) = machines(arguments.nodes, clock);
     let listening = listen(arguments.listen, &pki, core.clone(), Arc::new(machines)).await;
     let listener = match listening {
         Ok(listener) => listener,
@@ -127,20 +112,10 @@ async fn serve(arguments: Arguments) -> Result<ExitCode> {
             return Err(named(error));
         }
     };
-    let identity = pki.client(ADMIN.0, &[ADMIN.1])?;
     let server = format!("https://{}", listener.address());
-    let file = Kubeconfig {
-        name: "wavetank",
-        server: &server,
-        ca_pem: pki.ca_pem(),
-        identity: &identity,
-        token: &token,
-    };
-    file.write(&kubeconfig).map_err(named)?;
-
-    let drivers = components(&core, &pki, kubelets)?;
+    write_kubeconfig(&kubeconfig, &server, &pki, &token)?;
     let cluster = Cluster {
-        drivers,
+        drivers: components(&core, &pki, kubelets)?,
         listener,
         core,
     };
@@ -149,6 +124,38 @@ async fn serve(arguments: Arguments) -> Result<ExitCode> {
     eprintln!("stopping");
     cluster.stop().await;
     outcome
+}
+
+/// A kubelet's configuration, and the machine it is for.
+type Node = (wavetank_kubelet::Config, Arc<Machine>);
+
+fn machines(nodes: u32, clock: Clock) -> (Machines, Vec<Node>) {
+    let spec = ClusterSpec {
+        nodes,
+        ..ClusterSpec::default()
+    };
+    let mut machines = Machines::default();
+    let mut kubelets = Vec::new();
+    for number in 0..nodes {
+        let (config, runtime) = machine(&spec, number, u64::from(number) + 1);
+        let machine = Machine::new(runtime, clock);
+        let name = config.node_name.to_string();
+        machines.0.insert(name, machine.clone());
+        kubelets.push((config, machine));
+    }
+    (machines, kubelets)
+}
+
+fn write_kubeconfig(path: &Path, server: &str, pki: &Pki, token: &str) -> Result<()> {
+    let identity = pki.client(ADMIN.0, &[ADMIN.1])?;
+    let file = Kubeconfig {
+        name: "wavetank",
+        server,
+        ca_pem: pki.ca_pem(),
+        identity: &identity,
+        token,
+    };
+    file.write(path).map_err(named)
 }
 
 fn apiserver(arguments: &Arguments, pki: &Pki, token: &str) -> Result<Config> {
@@ -174,11 +181,7 @@ fn apiserver(arguments: &Arguments, pki: &Pki, token: &str) -> Result<Config> {
 }
 
 /// The controllers, the scheduler and the kubelets, each driven in this process.
-fn components(
-    core: &Core,
-    pki: &Pki,
-    kubelets: Vec<(wavetank_kubelet::Config, Arc<Machine>)>,
-) -> Result<Vec<Driver>> {
+fn components(core: &Core, pki: &Pki, kubelets: Vec<Node>) -> Result<Vec<Driver>> {
     let identity: Arc<str> = format!("wavetank_{}", random_token()?).into();
     let seed = u64::from(std::process::id());
     let manager = Manager::new(wavetank_controllers::Config {
@@ -218,7 +221,7 @@ async fn wait() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn greet(arguments: &Arguments, server: &str, kubeconfig: &std::path::Path) {
+fn greet(arguments: &Arguments, server: &str, kubeconfig: &Path) {
     println!(
         "{} simulated nodes at {server}; Ctrl-C stops them",
         arguments.nodes

@@ -109,7 +109,8 @@ impl Source {
     }
 
     fn is_test_file(&self) -> bool {
-        self.path.contains("/tests/") || self.path.ends_with("/tests.rs")
+        let path = &self.path;
+        path.contains("/tests/") || path.contains("/examples/") || path.ends_with("/tests.rs")
     }
 
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
@@ -281,7 +282,9 @@ fn core_is_pure(source: &Source) -> Vec<Violation> {
         return Vec::new();
     }
     let banned = [
-        "std::net",
+        "TcpStream",
+        "TcpListener",
+        "UdpSocket",
         "std::fs",
         "std::process",
         "std::env",

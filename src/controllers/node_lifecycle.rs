@@ -27,7 +27,7 @@ use wavetank_informer::{Guard, Key, Object};
 use crate::controller::{Answers, Context, Controller, Step, first_error};
 use crate::informers::{BY_NODE, Informers, News};
 use crate::node_health::{Health, Zone, ready, zone_of, zones};
-use crate::views::{Node, Taint, condition};
+use crate::views::{Node, Pod, Taint, condition};
 
 /// `--node-monitor-period`.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -294,27 +294,33 @@ impl NodeLifecycle {
             "NodeNotReady",
             message,
         );
-        for pod in cx.world.pods.cache().indexed(BY_NODE, &node.meta.name) {
-            if condition(&pod.view.status.conditions, "Ready").is_none_or(|c| &*c.status != "True")
-            {
-                continue;
-            }
-            let patch = json!({
-                "metadata": { "uid": &*pod.meta.uid.0 },
-                "status": { "conditions": [
-                    { "type": "Ready", "status": "False", "lastTransitionTime": now },
-                ]},
-            });
-            writes.push(cx.client.patch(
-                KindId::Pod,
-                &pod.key(),
-                "status",
-                Patch::Strategic,
-                &patch,
-            ));
-        }
+        writes.extend(pods_not_ready(node, cx));
         writes
     }
+}
+
+/// The pods of a silent node count as not ready, so that services stop sending to them.
+fn pods_not_ready<'a>(
+    node: &'a Object<Node>,
+    cx: &'a Context<'_>,
+) -> impl Iterator<Item = Write> + 'a {
+    let is_ready = |pod: &&Arc<Object<Pod>>| {
+        let ready = condition(&pod.view.status.conditions, "Ready");
+        ready.is_some_and(|condition| &*condition.status == "True")
+    };
+    let pods = cx.world.pods.cache().indexed(BY_NODE, &node.meta.name);
+    pods.filter(is_ready).map(|pod| {
+        let patch = json!({
+            "metadata": { "uid": &*pod.meta.uid.0 },
+            "status": { "conditions": [{
+                "type": "Ready",
+                "status": "False",
+                "lastTransitionTime": cx.now.to_rfc3339(),
+            }]},
+        });
+        cx.client
+            .patch(KindId::Pod, &pod.key(), "status", Patch::Strategic, &patch)
+    })
 }
 
 fn heartbeat(node: &Object<Node>) -> Option<Time> {
