@@ -1,17 +1,13 @@
 //! The large runs, once each: wall time, events, and how many pods run at the end.
 //!
 //! `cargo bench -p wavetank-benches --bench scale -- [NAME]`
+#![allow(clippy::disallowed_types, reason = "a bench measures the wall clock")]
 
 use std::time::Instant;
 
 use wavetank_benches::deployments;
 use wavetank_sim::{Scenario, Seed, World};
 
-#[allow(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "a bench measures the wall clock"
-)]
 fn main() {
     let wanted = std::env::args()
         .skip(1)
@@ -34,7 +30,8 @@ fn main() {
         world.finish(&scenario);
         let wall = began.elapsed().as_secs_f64();
         let events = world.trace().events();
-        let running = world.range("/registry/pods/").iter().filter(|pod| {
+        let pods = world.range("/registry/pods/");
+        let running = pods.iter().filter(|pod| {
             let text = String::from_utf8_lossy(&pod.value);
             text.contains("\"phase\":\"Running\"")
         });

@@ -127,20 +127,17 @@ impl World {
                 },
             );
         }
-        let faults: [(&Option<String>, fn(&mut World, ProcessId)); 4] = [
-            (&step.fail, World::fail),
-            (&step.recover, World::recover),
-            (&step.cut, World::cut),
-            (&step.heal, World::heal),
-        ];
-        for (name, act) in faults {
-            if let Some(id) = name
-                .as_deref()
-                .and_then(|name| self.by_name.get(name))
-                .copied()
-            {
-                act(self, id);
-            }
+        self.do_to(&step.fail, World::fail);
+        self.do_to(&step.recover, World::recover);
+        self.do_to(&step.cut, World::cut);
+        self.do_to(&step.heal, World::heal);
+    }
+
+    /// Does something to the process that a step names, if it names one.
+    fn do_to(&mut self, name: &Option<String>, act: fn(&mut World, ProcessId)) {
+        let named = name.as_deref().and_then(|name| self.by_name.get(name));
+        if let Some(id) = named.copied() {
+            act(self, id);
         }
     }
 

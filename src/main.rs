@@ -5,6 +5,11 @@
 //!
 //! Book: `book/src/start/map.md`.
 
+#![allow(
+    clippy::disallowed_types,
+    reason = "the binary is a shell: it measures the wall clock and shares machines"
+)]
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};

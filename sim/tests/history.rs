@@ -1,4 +1,5 @@
 //! Whole clusters in virtual time: one seed, one history, and what must come of it.
+#![allow(clippy::unwrap_used, reason = "the panic of a test is its verdict")]
 
 use wavetank_sim::explain::explain;
 use wavetank_sim::{Scenario, Seed, TraceHash, World};
