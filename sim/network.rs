@@ -74,10 +74,10 @@ impl Network {
     }
 
     // ANCHOR: carry
-    /// The fate of a message between `process` and an API server, either way. Messages of a stream
-    /// name the arrival of the message before, and do not overtake it.
-    pub fn carry(&mut self, process: ProcessId, now: Time, after: Option<Time>) -> Fate {
-        if self.cut.contains(&process) {
+    /// The fate of a message between a process and an API server, either way. Messages
+    /// of a stream name the arrival of the message before, and do not overtake it.
+    pub fn carry(&mut self, from: ProcessId, now: Time, after: Option<Time>) -> Fate {
+        if self.cut.contains(&from) {
             return Fate::Broken(now + GIVE_UP);
         }
         let (least, most) = self.latencies.network;

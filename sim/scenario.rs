@@ -91,8 +91,8 @@ pub struct Step {
     pub patch: Option<Patch>,
     /// An object to delete: `deployments.apps/default/web`.
     pub delete: Option<String>,
-    /// A process to kill: a node by name, `scheduler` or `controller-manager`. A node loses its
-    /// containers with it.
+    /// A process to kill: a node by name, `scheduler` or `controller-manager`. A node
+    /// loses its containers with it.
     pub fail: Option<String>,
     /// A process to start again.
     pub recover: Option<String>,
@@ -150,7 +150,7 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-/// Reads `1h30m`, `2.5s`-less whole numbers with the units h, m, s and ms; `None` for other text.
+/// Reads `1h30m`: whole numbers with the units h, m, s and ms; `None` for other text.
 pub fn parse_span(text: &str) -> Option<Duration> {
     let mut total = Duration::ZERO;
     let mut rest = text;

@@ -107,7 +107,7 @@ impl World {
     }
 
     // ANCHOR: act
-    /// Does what a step asks for. `origin` is nobody for what the server does on its own.
+    /// Does what a step asks for. `origin` is nobody for what the server does by itself.
     pub(crate) fn act(&mut self, server: usize, origin: Option<Origin>, step: Step) {
         let mut step = step;
         loop {
@@ -132,7 +132,7 @@ impl World {
                         .resume(ticket, Input::Revision(revision), now)
                 }
                 Step::Wait(ticket) => return self.wait_for(server, ticket, origin),
-                Step::Stream(head, stream) => return self.open(server, origin, &head, stream),
+                Step::Stream(head, id) => return self.open(server, origin, &head, id),
                 Step::Tunnel(_) => {
                     let status = Status::service_unavailable(
                         "streams to nodes are not carried in virtual time",

@@ -48,7 +48,11 @@ const SHELLS: &[&str] = &["serve"];
 const EMPTY_NAMES: &[&str] = &["utils.rs", "helpers.rs", "common.rs", "misc.rs", "mod.rs"];
 
 /// `(rule, file, reason)`: a rule that a file may break, and why.
-const EXEMPT: &[(&str, &str, &str)] = &[];
+const EXEMPT: &[(&str, &str, &str)] = &[(
+    "columns",
+    "src/apiserver/tests/chaos.rs",
+    "the body of a request is one line",
+)];
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Violation {

@@ -1,4 +1,6 @@
 //! The simulator without the root binary: `cargo run -p wavetank-sim --example run -- FILE SEED`.
+//!
+//! Book: `book/src/simulator/scenarios.md`.
 
 use wavetank_sim::{Scenario, Seed, World};
 

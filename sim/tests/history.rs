@@ -74,7 +74,9 @@ steps:
 checks:
   - { by: 50s, object: deployments.apps/default/web, field: status.availableReplicas, equals: 3 }
   - { by: 9m, object: deployments.apps/default/web, field: status.availableReplicas, equals: 3 }
-  - { at: 10m, count: pods, namespace: default, field: spec.nodeName=node-0, equals: 0 }
+  # The pod of the dead node is being deleted until somebody deletes its Node.
+  - { at: 10m, count: pods, namespace: default, equals: 4 }
+  - { at: 10m, count: pods, namespace: default, field: spec.nodeName=node-0, equals: 1 }
 until: 10m
 ";
     clean(text, 1);
@@ -88,7 +90,10 @@ steps:
   - { at: 60s, cut: node-1 }
   - { at: 3m, heal: node-1 }
 checks:
-  - { at: 170s, object: nodes/node-1, field: spec.taints.0.key, equals: node.kubernetes.io/unreachable }
+  - at: 170s
+    object: nodes/node-1
+    field: spec.taints.0.key
+    equals: node.kubernetes.io/unreachable
   - { at: 6m, object: nodes/node-1, field: spec.taints, equals: null }
 until: 6m
 ";

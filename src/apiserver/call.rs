@@ -217,7 +217,8 @@ impl Call {
         if !matches(said_kind, kind) || !matches(said_version, api_version) {
             let message = format!(
                 "{said_kind} in version {} cannot be handled as a {kind}: converting \
-                 ({said_version}, Kind={said_kind}) to ({api_version}, Kind={kind}): unknown conversion",
+                 ({said_version}, Kind={said_kind}) to ({api_version}, Kind={kind}): unknown \
+                 conversion",
                 wavetank_api::status::quote(said_version.rsplit('/').next().unwrap_or_default())
             );
             return Err(Status::bad_request(message).into());

@@ -176,6 +176,7 @@ pub enum Denied {
 }
 
 /// One admission plugin. It may change the object (`None` for a delete) or refuse. The table of
-/// all, in upstream's order, is `admission::PLUGINS: &[(&str, Admit)]`; each runs on create, update and
+/// all, in upstream's order, is `admission::PLUGINS: &[(&str, Admit)]`; each runs on create,
+/// update and
 /// delete and looks at [`Attributes`] first.
 pub type Admit = fn(Option<&mut Value>, &Attributes<'_>, &dyn View) -> Result<(), Denied>;

@@ -295,8 +295,8 @@ impl Stream {
     }
 
     // ANCHOR: hear
-    /// Queues the frame of a change of interest: an object that comes to match is added,
-    /// one that ceases to match is deleted, whatever the store did with it (A5).
+    /// Queues the frame of a change of interest: an object that comes to match is
+    /// added, one that ceases to match is deleted, whatever the store did with it (A5).
     fn hear(&mut self, change: &Change, frames: &mut Frames, now: Time) -> bool {
         let Interest {
             scope,

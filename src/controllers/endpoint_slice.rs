@@ -4,7 +4,8 @@
 //! Slices are changed as little as possible: an endpoint stays in the slice it is in, so that a
 //! pod's change costs one small write however many pods there are.
 //!
-//! 1. No endpoint stands twice across the slices of one service (C27). The barrier of the frame sees
+//! 1. No endpoint stands twice across the slices of one service (C27). The barrier of the frame
+//!    sees
 //!    to it that our own slices are in the cache before we decide again (M74).
 //! 2. A slice has at most a hundred endpoints; only slices labelled as ours are touched.
 //!

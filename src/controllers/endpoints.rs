@@ -3,7 +3,8 @@
 //! Upstream: `pkg/controller/endpoint/endpoints_controller.go`. Kept because clients still read it;
 //! deprecated in v1.33 in favour of EndpointSlices.
 //!
-//! 1. An address stands in `addresses` when it is ready, else in `notReadyAddresses`, never in both.
+//! 1. An address stands in `addresses` when it is ready, else in `notReadyAddresses`, never in
+//!    both.
 //!
 //! Left out: the cut at a thousand addresses (`endpoints.kubernetes.io/over-capacity`).
 //!

@@ -5,7 +5,8 @@
 //! kind by kind, and takes the finalizer `kubernetes` off only after every kind has been listed
 //! empty.
 //!
-//! 1. The finalizer is removed only when a consistent list of every namespaced kind, begun after the
+//! 1. The finalizer is removed only when a consistent list of every namespaced kind, begun after
+//!    the
 //!    deletion was seen, was empty (C39, M36).
 //!
 //! Left out: the conditions that count what remains.

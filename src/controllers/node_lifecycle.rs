@@ -38,7 +38,8 @@ const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
-/// Condition, the status that taints, and the `NoSchedule` taint (`nodeConditionToTaintKeyStatusMap`).
+/// Condition, the status that taints, and the `NoSchedule` taint
+/// (`nodeConditionToTaintKeyStatusMap`).
 const CONDITION_TAINTS: [(&str, &str, &str); 6] = [
     ("Ready", "False", NOT_READY),
     ("Ready", "Unknown", UNREACHABLE),

@@ -7,8 +7,10 @@
 //!
 //! 1. A pod is deleted only while its node carries a taint that it does not tolerate, or tolerates
 //!    for a time that has passed (C30, M61).
-//! 2. A pod that tolerates for d seconds is not deleted sooner than d after the taint was added (C31).
-//! 3. The delete carries the uid it was decided on (I1, M62), and is tried again when it fails (M63).
+//! 2. A pod that tolerates for d seconds is not deleted sooner than d after the taint was added
+//!    (C31).
+//! 3. The delete carries the uid it was decided on (I1, M62), and is tried again when it fails
+//!    (M63).
 //!
 //! Book: `book/src/controllers/nodes.md`.
 

@@ -200,7 +200,10 @@ fn a_second_pod_is_made_only_without_the_barrier() {
 /// match.
 #[test]
 fn an_adoption_lands_on_the_pod_it_was_decided_on() {
-    let orphan = |app: &str| json!({"metadata": {"namespace": "default", "name": "o", "labels": {"app": app}}});
+    let orphan = |app: &str| {
+        let labels = json!({"app": app});
+        json!({"metadata": {"namespace": "default", "name": "o", "labels": labels}})
+    };
     for (guards, adopts) in [
         (Guards::default(), false),
         (Guards::without(&[Guard::M09]), true),
