@@ -153,15 +153,30 @@ impl Walk<'_> {
                         field,
                     };
                     self.value(value, field.ty, &at)?;
+                    drop |= self.is_left_out(value, field);
                 }
             }
         }
         if drop {
-            map.retain(|name, v| !v.is_null() && self.schema.field(ty, name).is_some());
+            map.retain(|name, value| {
+                let field = self.schema.field(ty, name);
+                field.is_some_and(|field| !self.is_left_out(value, field))
+            });
         }
         Ok(())
     }
     // ANCHOR_END: fields
+
+    /// What Go's `omitempty` does not write: `null`, and optional lists and maps that are empty.
+    /// (An empty struct says something: `emptyDir: {}`. Text and numbers may lie behind a pointer.)
+    fn is_left_out(&self, value: &Value, field: &Field) -> bool {
+        match (self.schema.shape(field.ty), value) {
+            (_, Value::Null) => true,
+            (Shape::List(_), Value::Array(list)) => list.is_empty() && !field.required,
+            (Shape::Map(_), Value::Object(map)) => map.is_empty() && !field.required,
+            _ => false,
+        }
+    }
 
     fn entries(
         &mut self,

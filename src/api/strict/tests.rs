@@ -275,3 +275,18 @@ proptest! {
         let _ = decode(&bytes, Encoding::Yaml, KindId::Pod);
     }
 }
+
+#[test]
+fn empty_lists_and_maps_are_left_out_unless_the_schema_demands_them() {
+    let mut pod = json!({
+        "metadata": {"labels": {}, "ownerReferences": [], "name": "p"},
+        "spec": {"containers": [], "volumes": [{"name": "v", "emptyDir": {}}], "tolerations": []},
+    });
+    assert!(
+        check(&mut pod, Schema::builtin().kind(KindId::Pod))
+            .unwrap()
+            .is_empty()
+    );
+    let spec = json!({"containers": [], "volumes": [{"name": "v", "emptyDir": {}}]});
+    assert_eq!(pod, json!({"metadata": {"name": "p"}, "spec": spec}));
+}
