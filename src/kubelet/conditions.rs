@@ -88,19 +88,15 @@ fn condition(name: &str, verdict: &Verdict, told: &mut Option<(bool, Time)>, now
         _ => now,
     };
     *told = Some((verdict.is_true, since));
-    let mut condition = json!({
+    // Conditions merge by type: a `null` takes away what an earlier status said.
+    json!({
         "type": name,
         "status": if verdict.is_true { "True" } else { "False" },
         "lastProbeTime": null,
         "lastTransitionTime": since,
-    });
-    if !verdict.reason.is_empty() {
-        condition["reason"] = json!(verdict.reason);
-    }
-    if !verdict.message.is_empty() {
-        condition["message"] = json!(verdict.message);
-    }
-    condition
+        "reason": Some(verdict.reason).filter(|text| !text.is_empty()),
+        "message": Some(&verdict.message).filter(|text| !text.is_empty()),
+    })
 }
 
 fn sandbox_ready(worker: &Worker) -> Verdict {

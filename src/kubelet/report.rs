@@ -113,7 +113,7 @@ impl Worker {
             true => json!({"uid": &*self.pod.meta().uid.0}),
             false => json!({}),
         };
-        let patch: Value = json!({"metadata": metadata, "status": status});
+        let patch = json!({"metadata": metadata, "status": replacing_addresses(status)});
         let client = &cx.shared.client;
         let write = client.patch(KindId::Pod, &self.key(), "status", Patch::Strategic, &patch);
         self.report.sent = Some(hash);
@@ -154,6 +154,16 @@ impl Worker {
             (Request::Delete, _) => self.report.not_before = Some(now + RETRY),
         }
     }
+}
+
+/// Addresses merge by `ip`: without the directive, those of an earlier sandbox would stay.
+fn replacing_addresses(mut status: Value) -> Value {
+    for name in ["hostIPs", "podIPs"] {
+        if let Some(Value::Array(list)) = status.get_mut(name) {
+            list.insert(0, json!({"$patch": "replace"}));
+        }
+    }
+    status
 }
 
 /// SipHash with its fixed keys: the same on every machine.
