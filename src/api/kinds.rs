@@ -57,6 +57,7 @@ pub enum VirtualId {
     TokenRequest,
     PodExecOptions,
     PodAttachOptions,
+    PodPortForwardOptions,
 }
 
 /// One stored kind and the resource it is served as.

@@ -17,6 +17,7 @@ use crate::call::Call;
 use crate::negotiate::{JSON, YAML};
 use crate::object::{Object, Stored, head, splice};
 use crate::present::{Form, Representation, partial};
+use crate::subresources::scale;
 
 /// A refusal; boxed, because it is large and rare.
 pub(crate) type Refusal = Box<Status>;
@@ -90,11 +91,12 @@ impl Answer {
                 response
             }
             Answer::Value(code, value) => {
-                let value =
-                    match value.get("kind").and_then(Value::as_str) == Some(kind.info().kind) {
-                        true => form.of_value(value, now),
-                        false => value,
-                    };
+                let name = value.get("kind").and_then(Value::as_str);
+                let value = match (name, form.form) {
+                    (Some("Scale"), Form::Table { beta, .. }) => scale::table(&value, beta, now),
+                    (Some(name), _) if name == kind.info().kind => form.of_value(value, now),
+                    _ => value,
+                };
                 Response::new(code, JSON, value.to_string())
             }
             Answer::List(list) => {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use wavetank_api::status::{Cause, Details};
-use wavetank_api::{Method, Request, Response, Revision, Status, Time};
+use wavetank_api::{KindId, Method, Request, Response, Revision, Status, Time};
 use wavetank_store::{Batch, Range, TxnResult};
 
 use crate::auth::{self, User};
@@ -192,7 +192,7 @@ impl ApiServer {
             upgrade: Upgrade::of(&request.headers),
             user_agent: header("user-agent").to_string(),
             audit_id: self.core.chance.uuid(),
-            warnings: Vec::new(),
+            warnings: deprecation(place),
             began: now,
             dry_run: false,
         }
@@ -416,5 +416,17 @@ fn lost(unavailable: &Unavailable) -> Refusal {
         Unavailable::Unknown => {
             Status::timeout("request did not complete within the allotted timeout", 0).into()
         }
+    }
+}
+
+/// What the users of a kind that is on its way out are told, in each answer.
+fn deprecation(place: &Result<Place, Refusal>) -> Vec<String> {
+    match place {
+        Ok(Place::Resource(route, _)) if route.kind == KindId::Endpoints => {
+            let what =
+                "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+            vec![what.to_owned()]
+        }
+        _ => Vec::new(),
     }
 }

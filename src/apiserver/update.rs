@@ -267,13 +267,30 @@ impl Update {
         })
     }
 
+    /// What does not fit, and why: the outcome of a patch as JSON, or the strategic patch itself,
+    /// which upstream converts without JSON and with fewer words (`applyPatchToObject`).
+    fn at_fault(&self, new: &Value, why: &str) -> (String, String) {
+        let Change::Patch(PatchType::Strategic, body) = &self.change else {
+            return (new.to_string(), why.to_owned());
+        };
+        let patch: Value = serde_json::from_slice(body).unwrap_or_default();
+        let why = match why.rsplit_once(" of type ") {
+            Some((_, wanted)) if !wanted.contains(['.', '[']) => {
+                format!("unrecognized type: {wanted}")
+            }
+            _ => why.to_owned(),
+        };
+        (go_value(&patch), why)
+    }
+
     /// What a patch made must fit the type again; unknown fields are as in a body.
     fn check_patched(&self, new: &mut Value, ty: TypeId, call: &mut Call) -> Result<(), Refusal> {
         let complaints = match strict::check(new, ty) {
             Ok(complaints) => complaints,
             Err(error) => {
-                let shown = wavetank_api::status::quote(&new.to_string());
-                let message = format!("Invalid value: {shown}: {error}");
+                let (value, why) = self.at_fault(new, &error.to_string());
+                let shown = wavetank_api::status::quote(&value);
+                let message = format!("Invalid value: {shown}: {why}");
                 let cause = Cause::new("FieldValueInvalid", message, "patch");
                 return Err(Status::invalid(NAMELESS, "", vec![cause]).into());
             }
@@ -289,6 +306,23 @@ impl Update {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// A value as Go's `%+v` writes it.
+fn go_value(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(go_value).collect();
+            format!("[{}]", items.join(" "))
+        }
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(k, v)| format!("{k}:{}", go_value(v)));
+            format!("map[{}]", fields.collect::<Vec<_>>().join(" "))
+        }
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
 }
 

@@ -148,6 +148,7 @@ pub static KINDS: [Kind; 15] = [
             speaks("eviction", VirtualId::Eviction, CREATE),
             speaks("exec", VirtualId::PodExecOptions, CREATE_GET),
             below("log", GET),
+            speaks("portforward", VirtualId::PodPortForwardOptions, CREATE_GET),
             STATUS,
         ],
         storage_prefix: "/registry/pods/",
@@ -277,7 +278,7 @@ const fn spoken(
 const V1: (&str, &str, &str) = ("", "v1", "v1");
 
 /// Every kind that is spoken but not stored; indexed by [`VirtualId`].
-pub static VIRTUALS: [Virtual; 8] = [
+pub static VIRTUALS: [Virtual; 9] = [
     spoken(
         VirtualId::Binding,
         V1,
@@ -316,4 +317,10 @@ pub static VIRTUALS: [Virtual; 8] = [
     ),
     spoken(VirtualId::PodExecOptions, V1, "PodExecOptions", None),
     spoken(VirtualId::PodAttachOptions, V1, "PodAttachOptions", None),
+    spoken(
+        VirtualId::PodPortForwardOptions,
+        V1,
+        "PodPortForwardOptions",
+        None,
+    ),
 ];

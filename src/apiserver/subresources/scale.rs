@@ -6,10 +6,12 @@
 
 use serde_json::{Map, Value, json};
 
-use wavetank_api::Revision;
 use wavetank_api::selector::LabelSelector;
+use wavetank_api::{Revision, Time};
 
+use crate::kinds::age;
 use crate::metadata;
+use crate::present::{meta_version, partial};
 use crate::reply::Answer;
 
 /// The Scale of an object.
@@ -79,4 +81,29 @@ pub(crate) fn answer(object: &Value, revision: Revision) -> Answer {
     let mut object = object.clone();
     metadata::of(&mut object).insert("resourceVersion".into(), revision.to_string().into());
     Answer::Value(200, scale_of(&object))
+}
+
+/// A Scale as a table of one row.
+pub(crate) fn table(scale: &Value, beta: bool, now: Time) -> Value {
+    let column = |name: &str, of_type: &str, description: &str| {
+        json!({"name": name, "type": of_type, "format": "", "description": description,
+               "priority": 0})
+    };
+    let cells = json!([
+        metadata::text(scale, "name"),
+        scale.pointer("/spec/replicas"),
+        scale.pointer("/status/replicas"),
+        age::of_object(scale, now),
+    ]);
+    json!({
+        "kind": "Table", "apiVersion": meta_version(beta),
+        "metadata": {"resourceVersion": metadata::text(scale, "resourceVersion")},
+        "columnDefinitions": [
+            column("Name", "string", "The object's name."),
+            column("Desired", "integer", "How many there shall be."),
+            column("Available", "integer", "How many there are."),
+            column("Age", "string", "Time since it was created."),
+        ],
+        "rows": [{"cells": cells, "object": partial(scale)}],
+    })
 }
