@@ -27,6 +27,8 @@ use wavetank_sim::runtime::logs;
 
 /// How often a followed log is looked at.
 const FOLLOW: Duration = Duration::from_millis(200);
+/// How old a container's first output may be for who attaches to see it still.
+const IN_THE_PIPE: Duration = Duration::from_secs(5);
 
 /// One simulated machine.
 pub struct Machine {
@@ -131,7 +133,7 @@ impl Machine {
         };
         match &tunnel.kind {
             TunnelKind::Log(options) => self.log(id, options),
-            TunnelKind::Exec { command, streams } => self.exec(&id, command, *streams),
+            TunnelKind::Exec { command, streams } => Ok(self.exec(&id, command, *streams)),
             TunnelKind::Attach { streams } => Ok(self.attach(id, *streams)),
             TunnelKind::PortForward { .. } => {
                 let message =
@@ -203,17 +205,24 @@ impl Machine {
         id: &wavetank_cri::ContainerId,
         command: &[String],
         streams: StdStreams,
-    ) -> Result<NodeStream, Status> {
+    ) -> NodeStream {
         let argv: Vec<Arc<str>> = command.iter().map(|word| word.as_str().into()).collect();
-        let answer = self
-            .lock()
-            .exec(id, &argv, self.clock.now())
-            .map_err(|error| Status::internal_error(&error.to_string()))?;
-        let takes = answer.takes.map(|takes| self.clock.on_wall(takes));
+        let answer = self.lock().exec(id, &argv, self.clock.now());
         let (input, inputs) = mpsc::channel(MESSAGES_QUEUED);
         let (outputs, output) = mpsc::channel(MESSAGES_QUEUED);
+        let clock = self.clock;
         tokio::spawn(async move {
             let mut inputs: mpsc::Receiver<ProcessInput> = inputs;
+            let answer = match answer {
+                Ok(answer) if !answer.is_missing => answer,
+                refused => {
+                    let why = refused.map_or_else(|e| e.to_string(), |answer| answer.stderr);
+                    let why = format!("error executing command in container: {why}");
+                    let _ = outputs.send(ProcessOutput::Failed(why)).await;
+                    return;
+                }
+            };
+            let takes = answer.takes.map(|takes| clock.on_wall(takes));
             let mut parts = Vec::new();
             if streams.stdout && !answer.stdout.is_empty() {
                 parts.push(ProcessOutput::Stdout(answer.stdout.into()));
@@ -224,6 +233,18 @@ impl Machine {
             for part in parts {
                 if outputs.send(part).await.is_err() {
                     return;
+                }
+            }
+            while streams.stdin && answer.copies_input {
+                match inputs.recv().await {
+                    Some(ProcessInput::Stdin(bytes)) if streams.stdout => {
+                        if outputs.send(ProcessOutput::Stdout(bytes)).await.is_err() {
+                            return;
+                        }
+                    }
+                    Some(ProcessInput::Eof) => break,
+                    Some(_) => {}
+                    None => return,
                 }
             }
             let ended = async {
@@ -240,7 +261,18 @@ impl Machine {
                 () = left => {}
             }
         });
-        Ok(NodeStream::Process(Process { input, output }))
+        NodeStream::Process(Process { input, output })
+    }
+
+    /// From when on an attached client sees output: what a container said just after its start
+    /// still lies in its pipe, as `kubectl run -i` relies on.
+    fn attached_from(&self, id: &wavetank_cri::ContainerId) -> Time {
+        let now = self.clock.now();
+        let runtime = self.lock();
+        let since = runtime.instance(id).and_then(|it| it.running_since());
+        since
+            .filter(|since| now.since(*since) < IN_THE_PIPE)
+            .map_or(now, |since| since - Duration::from_micros(1))
     }
 
     /// Attach shows what the container writes from now on.
@@ -249,7 +281,12 @@ impl Machine {
         let (outputs, output) = mpsc::channel(MESSAGES_QUEUED);
         let machine = self.clone();
         tokio::spawn(async move {
-            let mut shown: Time = machine.clock.now();
+            if machine.exit_code(&id).is_some() {
+                let why = "error attaching to container: container is in CONTAINER_EXITED state";
+                let _ = outputs.send(ProcessOutput::Failed(why.into())).await;
+                return;
+            }
+            let mut shown: Time = machine.attached_from(&id);
             loop {
                 tokio::select! {
                     () = tokio::time::sleep(FOLLOW) => {}

@@ -51,6 +51,10 @@ pub struct ExecAnswer {
     pub takes: Option<Duration>,
     /// Whether the command is one of those built in or scripted.
     pub is_known: bool,
+    /// There is no such program: it could not even be started.
+    pub is_missing: bool,
+    /// Then it goes on to copy its standard input to its standard output.
+    pub copies_input: bool,
 }
 
 /// A container's program, as far as its command says what it does.
@@ -141,6 +145,10 @@ fn simple(words: &[&str], around: &Surroundings<'_>) -> ExecAnswer {
         "hostname" => hostname(args, around),
         "env" | "printenv" if args.is_empty() => said(environment(around)),
         "printenv" => printenv(args, around),
+        "cat" if args.is_empty() => ExecAnswer {
+            copies_input: true,
+            ..said("")
+        },
         "cat" => args
             .iter()
             .fold(said(""), |so_far, path| then(so_far, cat(path, around))),
@@ -172,6 +180,7 @@ fn simple(words: &[&str], around: &Surroundings<'_>) -> ExecAnswer {
             stderr: format!("exec: \"{name}\": executable file not found in $PATH"),
             exit_code: 127,
             is_known: false,
+            is_missing: true,
             ..failed()
         },
     }
@@ -295,6 +304,8 @@ fn then(first: ExecAnswer, second: ExecAnswer) -> ExecAnswer {
             .zip(second.takes)
             .map(|(a, b)| a.saturating_add(b)),
         is_known: first.is_known && second.is_known,
+        is_missing: false,
+        copies_input: second.copies_input,
     }
 }
 
@@ -327,7 +338,10 @@ fn shell(script: &str, around: &Surroundings<'_>) -> ExecAnswer {
         }
         let words = split(command.trim_start_matches("exec "), around);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let next = simple(&words, around);
+        let mut next = simple(&words, around);
+        if let (true, Some(name)) = (next.is_missing, words.first()) {
+            next.stderr = format!("sh: {name}: not found\n");
+        }
         let code = next.exit_code;
         answer = then(answer, next);
         answer.exit_code = code;
