@@ -18,7 +18,7 @@ pub enum ServeError {
         dir: PathBuf,
     },
     /// A file or directory.
-    #[error("{what} {}: {source}", path.display())]
+    #[error("{what} {}", path.display())]
     File {
         /// What was attempted: `read`, `create` …
         what: &'static str,
@@ -34,7 +34,7 @@ pub enum ServeError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The address.
-    #[error("listen on {address}: {source}")]
+    #[error("listen on {address}")]
     Listen {
         /// Which one.
         address: SocketAddr,
@@ -50,7 +50,7 @@ pub enum ServeError {
         cause: String,
     },
     /// A thread could not be started.
-    #[error("start thread {name}: {source}")]
+    #[error("start thread {name}")]
     Thread {
         /// Its name.
         name: &'static str,
