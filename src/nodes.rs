@@ -75,6 +75,20 @@ impl Machine {
     }
 }
 
+/// What `cat` does: its input is its output, up to the end of the input or of the client.
+async fn copy(inputs: &mut mpsc::Receiver<ProcessInput>, outputs: &mpsc::Sender<ProcessOutput>) {
+    while let Some(input) = inputs.recv().await {
+        let sent = match input {
+            ProcessInput::Stdin(bytes) => outputs.send(ProcessOutput::Stdout(bytes)).await,
+            ProcessInput::Eof => return,
+            ProcessInput::Resize { .. } => Ok(()),
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
 /// Takes a kubelet's effects to its machine.
 pub struct Hands {
     machine: Arc<Machine>,
@@ -235,17 +249,8 @@ impl Machine {
                     return;
                 }
             }
-            while streams.stdin && answer.copies_input {
-                match inputs.recv().await {
-                    Some(ProcessInput::Stdin(bytes)) if streams.stdout => {
-                        if outputs.send(ProcessOutput::Stdout(bytes)).await.is_err() {
-                            return;
-                        }
-                    }
-                    Some(ProcessInput::Eof) => break,
-                    Some(_) => {}
-                    None => return,
-                }
+            if streams.stdin && answer.copies_input {
+                copy(&mut inputs, &outputs).await;
             }
             let ended = async {
                 match takes {

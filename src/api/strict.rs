@@ -127,7 +127,8 @@ pub fn parse(bytes: &[u8], encoding: Encoding) -> Result<(Value, Vec<String>), E
 }
 
 /// Compares a value with a type of the built-in schema: an error when it does not fit; else drops
-/// and reports unknown fields, drops nulls and optional lists and maps that are empty, and makes quantities and times canonical.
+/// and reports unknown fields, drops nulls and optional lists and maps that are empty, and makes
+/// quantities and times canonical.
 pub fn check(value: &mut Value, ty: TypeId) -> Result<Vec<String>, Error> {
     check::run(Schema::builtin(), value, ty)
 }
