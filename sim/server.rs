@@ -107,7 +107,7 @@ impl World {
     }
 
     // ANCHOR: act
-    /// Does what a step asks for. `origin` is nobody for what the server does by itself.
+    /// Does what a step asks for; `origin` is nobody for the server's own doings.
     pub(crate) fn act(&mut self, server: usize, origin: Option<Origin>, step: Step) {
         let mut step = step;
         loop {
