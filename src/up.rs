@@ -81,8 +81,9 @@ impl Cluster {
         for driver in self.drivers {
             driver.stop().await;
         }
-        self.listener.stop().await;
-        self.core.stop().await;
+        // Watches and followed logs have no end of their own: the core ends its streams, and the
+        // listener then has little left to wait for.
+        tokio::join!(self.listener.stop(), self.core.stop());
     }
 }
 

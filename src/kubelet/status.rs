@@ -191,12 +191,10 @@ fn states(worker: &Worker, slot: &Slot, runtime: &str) -> (Value, Value) {
         State::New | State::Created => match &slot.waiting {
             Some(wait) => (waiting(wait.reason, &wait.message), last),
             None => {
-                let has_init = !worker.pod.spec().init_containers.is_empty();
-                let initializing = has_init && !worker.initialized;
-                let reason = if initializing && !worker.is_creating(slot) {
-                    "PodInitializing"
-                } else {
-                    "ContainerCreating"
+                // So that `kubectl get` says `Init:0/1` as long as no init container fails.
+                let reason = match worker.pod.spec().init_containers.is_empty() {
+                    true => "ContainerCreating",
+                    false => "PodInitializing",
                 };
                 (waiting(reason, ""), last)
             }
@@ -227,11 +225,4 @@ fn terminated(exit: &Exit, runtime: &str) -> Value {
         fields["containerID"] = json!(format!("{runtime}://{id}"));
     }
     json!({ "terminated": fields })
-}
-
-impl Worker {
-    /// Whether an instance of the slot is being made for the first time.
-    fn is_creating(&self, slot: &Slot) -> bool {
-        slot.op != crate::slot::Op::None || self.sandbox.state != SandboxState::Ready
-    }
 }

@@ -38,7 +38,7 @@ const CONNECTIONS_MAX: usize = 4096;
 /// How long a client may take to say hello, or to send a request's head.
 const HELLO: Duration = Duration::from_secs(10);
 /// How long open requests may take when the listener stops.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(1);
 /// Streams of one HTTP/2 connection, as Go's default for servers.
 const H2_STREAMS: u32 = 250;
 
