@@ -16,7 +16,7 @@
 //! Book: `book/src/control-plane/informers.md`.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use wavetank_api::{KindId, Revision, Time, Uid};
@@ -76,6 +76,9 @@ impl Awaited {
 pub struct Barrier<K> {
     guards: Guards,
     awaited: BTreeMap<K, Awaited>,
+    /// The keys with a write of unknown outcome: few or none, while thousands may wait for a
+    /// revision. Only these are looked at with every input; one that was given up is passed over.
+    in_doubt: BTreeSet<K>,
 }
 
 impl<K: Clone + Ord> Barrier<K> {
@@ -84,6 +87,7 @@ impl<K: Clone + Ord> Barrier<K> {
         Barrier {
             guards,
             awaited: BTreeMap::new(),
+            in_doubt: BTreeSet::new(),
         }
     }
 
@@ -92,6 +96,9 @@ impl<K: Clone + Ord> Barrier<K> {
         let mut awaited = self.awaited.remove(key).unwrap_or_default();
         for done in written {
             expect_one(&mut awaited, done);
+        }
+        if !awaited.unknown.is_empty() {
+            self.in_doubt.insert(key.clone());
         }
         if !awaited.is_empty() {
             self.awaited.insert(key.clone(), awaited);
@@ -131,16 +138,23 @@ impl<K: Clone + Ord> Barrier<K> {
         ids: &mut CallIds,
         out: &mut Vec<Output<E>>,
     ) {
+        if self.in_doubt.is_empty() {
+            return;
+        }
         match input {
             Input::Response(call, response) => {
-                let revision = parse_list::<HeaderOnly>(response).map(|list| list.revision);
-                self.answered(*call, revision.ok(), now);
+                let revision = || parse_list::<HeaderOnly>(response).map(|list| list.revision);
+                self.answered(*call, || revision().ok(), now);
             }
-            Input::Failed(call, _) => self.answered(*call, None, now),
+            Input::Failed(call, _) => self.answered(*call, || None, now),
             _ => {}
         }
-        for awaited in self.awaited.values_mut() {
-            for ((kind, namespace), question) in &mut awaited.unknown {
+        for key in &self.in_doubt {
+            let unknown = self
+                .awaited
+                .get_mut(key)
+                .map(|awaited| &mut awaited.unknown);
+            for ((kind, namespace), question) in unknown.into_iter().flatten() {
                 if matches!(question, Question::AskAt(at) if *at <= now) {
                     let of = Selection {
                         namespace: namespace.to_string(),
@@ -156,7 +170,8 @@ impl<K: Clone + Ord> Barrier<K> {
 
     /// When a question about a lost write is due.
     pub fn next_wake(&self) -> Option<Time> {
-        let questions = self.awaited.values().flat_map(|a| a.unknown.values());
+        let doubtful = self.in_doubt.iter().filter_map(|key| self.awaited.get(key));
+        let questions = doubtful.flat_map(|awaited| awaited.unknown.values());
         let times = questions.filter_map(|question| match question {
             Question::AskAt(at) => Some(*at),
             Question::Asked(_) => None,
@@ -164,22 +179,31 @@ impl<K: Clone + Ord> Barrier<K> {
         times.min()
     }
 
-    fn answered(&mut self, call: CallId, revision: Option<Revision>, now: Time) {
-        for awaited in self.awaited.values_mut() {
+    /// Takes an answer, if it is one to a question of ours; `revision` reads it.
+    fn answered(&mut self, call: CallId, revision: impl Fn() -> Option<Revision>, now: Time) {
+        let mut settled = None;
+        for key in &self.in_doubt {
+            let Some(awaited) = self.awaited.get_mut(key) else {
+                continue;
+            };
             let mine = |question: &Question| matches!(question, Question::Asked(id) if *id == call);
             let found = awaited.unknown.iter_mut().find(|(_, q)| mine(q));
             let Some((about, question)) = found else {
                 continue;
             };
             let about = about.clone();
-            match revision {
+            match revision() {
                 None => *question = Question::AskAt(now + ASK_AGAIN),
                 Some(revision) => {
                     awaited.unknown.remove(&about);
                     raise(&mut awaited.revisions, about.0, revision);
                 }
             }
-            return;
+            settled = awaited.unknown.is_empty().then(|| key.clone());
+            break;
+        }
+        if let Some(key) = settled {
+            self.in_doubt.remove(&key);
         }
     }
 }

@@ -62,12 +62,13 @@ impl<T> Change<T> {
 /// The values under which an index files an object: none, one or several.
 pub type IndexFn<T> = fn(&Object<T>) -> Vec<Arc<str>>;
 
-/// One secondary index: value to the keys of the objects that have it.
+/// One secondary index: value to the objects that have it. It holds the objects themselves, since
+/// an owner of a thousand pods goes over all of them for each change of one.
 #[derive(Clone, Debug)]
 struct Index<T> {
     name: &'static str,
     values: IndexFn<T>,
-    keys: BTreeMap<Arc<str>, BTreeSet<Key>>,
+    objects: BTreeMap<Arc<str>, BTreeMap<Key, Arc<Object<T>>>>,
 }
 
 /// Name of the index every cache has: uids of all owners.
@@ -93,7 +94,7 @@ impl<T> Default for Cache<T> {
             indexes: vec![Index {
                 name: OWNER,
                 values: owners,
-                keys: BTreeMap::new(),
+                objects: BTreeMap::new(),
             }],
             revision: Revision(0),
             synced: false,
@@ -142,9 +143,8 @@ impl<T> Cache<T> {
     /// The objects that index `name` files under `value`; nothing when there is no such index.
     pub fn indexed(&self, name: &str, value: &str) -> impl Iterator<Item = &Arc<Object<T>>> {
         let index = self.indexes.iter().find(|index| index.name == name);
-        let keys = index.and_then(|index| index.keys.get(value));
-        let keys = keys.into_iter().flatten();
-        keys.filter_map(|key| self.objects.get(key))
+        let objects = index.and_then(|index| index.objects.get(value));
+        objects.into_iter().flat_map(BTreeMap::values)
     }
 
     /// Number of objects.
@@ -172,7 +172,7 @@ impl<T> Cache<T> {
         let mut index = Index {
             name,
             values,
-            keys: BTreeMap::new(),
+            objects: BTreeMap::new(),
         };
         for object in self.objects.values() {
             index.file(object);
@@ -244,18 +244,19 @@ impl<T> Cache<T> {
 }
 
 impl<T> Index<T> {
-    fn file(&mut self, object: &Object<T>) {
+    fn file(&mut self, object: &Arc<Object<T>>) {
         for value in (self.values)(object) {
-            self.keys.entry(value).or_default().insert(object.key());
+            let objects = self.objects.entry(value).or_default();
+            objects.insert(object.key(), object.clone());
         }
     }
 
     fn unfile(&mut self, object: &Object<T>) {
         for value in (self.values)(object) {
-            if let Some(keys) = self.keys.get_mut(&value) {
-                keys.remove(&object.key());
-                if keys.is_empty() {
-                    self.keys.remove(&value);
+            if let Some(objects) = self.objects.get_mut(&value) {
+                objects.remove(&object.key());
+                if objects.is_empty() {
+                    self.objects.remove(&value);
                 }
             }
         }

@@ -9,25 +9,20 @@
 //! Book: `book/src/control-plane/informers.md`.
 
 use core::fmt;
+use core::marker::PhantomData;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::value::{MapAccessDeserializer, StringDeserializer};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, Visitor};
 
 use wavetank_api::{Meta, Uid};
 
 /// The fields of an object that a component uses. Anything that derives `Deserialize` is one;
 /// fields that may be absent carry `#[serde(default)]`.
-pub trait View: Sized {
-    /// Reads the fields out of an object's JSON.
-    fn decode(json: &[u8]) -> Result<Self, serde_json::Error>;
-}
+pub trait View: DeserializeOwned {}
 
-impl<T: DeserializeOwned> View for T {
-    fn decode(json: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(json)
-    }
-}
+impl<T: DeserializeOwned> View for T {}
 
 /// The view of a component that needs the header and nothing else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -43,18 +38,64 @@ pub struct Object<T> {
 }
 
 impl<T: View> Object<T> {
-    /// Reads header and view out of an object's JSON.
+    /// Reads header and view out of an object's JSON, in one pass.
     pub fn decode(json: &[u8]) -> Result<Self, serde_json::Error> {
-        #[derive(Deserialize)]
-        struct Envelope {
-            #[serde(default)]
-            metadata: Meta,
+        serde_json::from_slice(json)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Fields(PhantomData))
+    }
+}
+
+/// Reads the fields of an object: `metadata` for the header, all others for the view.
+struct Fields<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Object<T>, A::Error> {
+        let mut meta = Meta::default();
+        let rest = Rest {
+            entries,
+            meta: &mut meta,
+        };
+        let view = T::deserialize(MapAccessDeserializer::new(rest))?;
+        Ok(Object { meta, view })
+    }
+}
+
+/// The fields of an object but `metadata`, which is taken in when it comes by.
+struct Rest<'a, A> {
+    entries: A,
+    meta: &'a mut Meta,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Rest<'_, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        while let Some(name) = self.entries.next_key::<String>()? {
+            if name != "metadata" {
+                let name = StringDeserializer::<A::Error>::new(name);
+                return seed.deserialize(name).map(Some);
+            }
+            *self.meta = self.entries.next_value()?;
         }
-        let envelope: Envelope = serde_json::from_slice(json)?;
-        Ok(Object {
-            meta: envelope.metadata,
-            view: T::decode(json)?,
-        })
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.entries.next_value_seed(seed)
     }
 }
 

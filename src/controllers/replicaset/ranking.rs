@@ -145,7 +145,6 @@ fn restarts(pod: &Object<Pod>) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wavetank_informer::View;
 
     fn pod(json: &str) -> Object<Pod> {
         Object::decode(json.as_bytes()).unwrap_or_else(|e| panic!("{e}: {json}"))
@@ -201,8 +200,8 @@ mod tests {
 
     #[test]
     fn a_view_reads_what_the_server_accepts() {
-        let pod =
-            Pod::decode(br#"{"spec":{"containers":[{"name":"a","ports":null}]},"status":{}}"#);
-        assert_eq!(pod.unwrap().spec.containers.len(), 1);
+        let json = br#"{"spec":{"containers":[{"name":"a","ports":null}]},"status":{}}"#;
+        let pod = Object::<Pod>::decode(json).unwrap();
+        assert_eq!(pod.view.spec.containers.len(), 1);
     }
 }
