@@ -23,6 +23,8 @@ use wavetank_store::KeyValue;
 
 use crate::registry;
 
+mod sparse;
+
 /// What every object of a kind begins with, up to and including the brace that opens `metadata`.
 static HEADS: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
     let head = |k: &wavetank_api::kinds::Kind| {
@@ -131,7 +133,7 @@ impl Object {
         if !kv.value.starts_with(head(kind)) {
             return None;
         }
-        let value: Value = serde_json::from_slice(&kv.value).ok()?;
+        let value = sparse::decode(&kv.value)?;
         Some(Object::from_value(kind, kv, &value))
     }
 

@@ -130,7 +130,7 @@ impl Update {
 
     /// Decides on an update.
     pub fn decide(
-        self,
+        mut self,
         write: &mut Write,
         core: &mut Core,
         call: &mut Call,
@@ -219,11 +219,15 @@ impl Update {
     }
 
     /// The object as the client wants it.
-    fn changed(&self, old: &Value, call: &mut Call, now: Time) -> Result<Value, Refusal> {
+    fn changed(&mut self, old: &Value, call: &mut Call, now: Time) -> Result<Value, Refusal> {
+        if let Change::Put(body) = &mut self.change
+            && self.route.subresource != "scale"
+        {
+            return Ok(body.take());
+        }
         let (route, options) = (&self.route, &self.options);
         match &self.change {
-            Change::Put(scale) if route.subresource == "scale" => Ok(apply_scale(old, scale)),
-            Change::Put(body) => Ok(body.clone()),
+            Change::Put(scale) => Ok(apply_scale(old, scale)),
             Change::Patch(PatchType::Apply, body) if self.is_apply() => {
                 let applied = applied(body, route, options, call)?;
                 managed::applied(Some(old), &applied, route, options, now)
