@@ -32,6 +32,11 @@ use std::time::{Duration, Instant};
 /// How long `$~` tries.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What is shown of a cluster whose transcript failed.
+const LOOK_AROUND: &str = "kubectl get nodes,deploy,rs,pods,events -A -o wide | tail -n 60; \
+     kubectl get rs,pods -A -o jsonpath='{range .items[*]}{.metadata.name} {.metadata.uid} \
+     {.metadata.ownerReferences}{\"\\n\"}{end}'";
+
 /// A running `wavetank up` with a folder of its own, both gone when it is dropped.
 struct Cluster {
     process: Child,
@@ -237,9 +242,13 @@ fn play(name: &str, nodes: u32) {
                     let cluster = Cluster::start(&format!("{name}-{version}"), nodes);
                     let played = exchanges.iter().map(|e| answer(&cluster, &kubectl, e));
                     let failed = played.filter_map(Result::err);
-                    failed
+                    let mut failed: Vec<String> = failed
                         .map(|what| format!("{name}.txt, kubectl {version}, line {what}"))
-                        .collect::<Vec<_>>()
+                        .collect();
+                    if !failed.is_empty() {
+                        failed.push(cluster.run(&kubectl, LOOK_AROUND).0);
+                    }
+                    failed
                 })
             })
             .collect();
