@@ -29,8 +29,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long `$~` tries.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long `$~` tries: longer than the 65 seconds for which a controller leaves an object alone
+/// when it does not know whether its write took effect (`src/informer/barrier.rs`), which a machine
+/// that is busy enough to let a request time out can bring about.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What is shown of a cluster whose transcript failed.
 const LOOK_AROUND: &str = "kubectl get nodes,deploy,rs,pods,events -A -o wide | tail -n 60; \
