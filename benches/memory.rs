@@ -68,7 +68,7 @@ impl Cluster {
         let mut waiting: Option<Ticket> = None;
         loop {
             step = match step {
-                Step::Respond(response) => return Ok(response),
+                Step::Respond(decided) => return Ok(decided.response()),
                 Step::Stream(_, stream) => return Err(stream),
                 Step::Revision(ticket) => {
                     let revision = Resumed::Revision(self.store.revision());

@@ -112,7 +112,9 @@ impl World {
         let mut step = step;
         loop {
             step = match step {
-                Step::Respond(response) => return self.answer(server, origin, response),
+                Step::Respond(decided) => {
+                    return self.answer(server, origin, decided.response());
+                }
                 Step::Txn(ticket, txn) => {
                     self.wait_for(server, ticket, origin);
                     let waiter = Waiter {

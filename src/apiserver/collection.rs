@@ -91,7 +91,6 @@ impl Collection {
             }
         }
         Next::Done(Answer::List(List {
-            kind: self.route.kind,
             revision: core.cache.revision(),
             objects: self.done,
             next: String::new(),

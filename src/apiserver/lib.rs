@@ -39,6 +39,7 @@ mod read;
 mod registry;
 mod reply;
 mod ring;
+mod rope;
 mod route;
 mod server;
 mod services;
@@ -47,11 +48,13 @@ pub mod strategies;
 pub mod strategy;
 mod stream;
 mod subresources;
+mod table;
 mod update;
 mod watch;
 mod write;
 
 pub use config::{Cidr, Config, StaticToken, TokenSigner};
+pub use reply::Decided;
 pub use server::ApiServer;
 pub use step::{
     Address, Drained, Input, LogOptions, StdStreams, Step, StreamId, Ticket, Tunnel, TunnelKind,

@@ -14,6 +14,7 @@
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use wavetank_api::kinds::KINDS;
@@ -23,7 +24,9 @@ use wavetank_store::KeyValue;
 
 use crate::registry;
 
-mod sparse;
+pub(crate) mod sparse;
+
+pub(crate) use sparse::Paths;
 
 /// What every object of a kind begins with, up to and including the brace that opens `metadata`.
 static HEADS: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
@@ -34,6 +37,13 @@ static HEADS: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
         )
     };
     KINDS.iter().map(|kind| head(kind).into()).collect()
+});
+
+/// What a header is made of.
+static HEADERS: LazyLock<Vec<Paths>> = LazyLock::new(|| {
+    let paths = |kind| registry::strategy(kind).field_paths.iter().copied();
+    let paths = |kind| Paths::new(["metadata.labels"].into_iter().chain(paths(kind)));
+    KINDS.iter().map(|kind| paths(kind.id)).collect()
 });
 
 /// The common beginning of all stored objects of a kind.
@@ -91,9 +101,13 @@ pub(crate) fn decode(bytes: &[u8], revision: Revision) -> Option<Value> {
     Some(value)
 }
 
-/// `"resourceVersion":"42",`: what is spliced in behind the head.
+/// `"resourceVersion":"42",`: what is spliced in behind the head. Nothing for what was never
+/// written.
 pub(crate) fn splice(revision: Revision) -> String {
-    format!(r#""resourceVersion":"{revision}","#)
+    match revision {
+        Revision(0) => String::new(),
+        _ => format!(r#""resourceVersion":"{revision}","#),
+    }
 }
 
 /// Stored bytes and the revision they are to be shown at.
@@ -103,7 +117,7 @@ pub(crate) struct Stored {
     pub kind: KindId,
     /// What [`encode`] made.
     pub bytes: Bytes,
-    /// Shown as resourceVersion.
+    /// Shown as resourceVersion; 0: it has none, because it was never written (a dry run).
     pub revision: Revision,
 }
 
@@ -111,6 +125,22 @@ impl Stored {
     /// The object, decoded, with its resourceVersion; null for bytes that are none.
     pub fn value(&self) -> Value {
         decode(&self.bytes, self.revision).unwrap_or_default()
+    }
+
+    /// What lies on these paths; `None` for bytes that are no object.
+    pub fn sparse(&self, paths: &Paths) -> Option<Value> {
+        sparse::decode(&self.bytes, paths)
+    }
+
+    /// Where `metadata` ends, its brace included.
+    pub fn metadata_end(&self) -> usize {
+        let opens = head(self.kind).len().saturating_sub(1);
+        let rest = self.bytes.get(opens..).unwrap_or_default();
+        let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<IgnoredAny>();
+        match values.next() {
+            Some(Ok(_)) => opens + values.byte_offset(),
+            _ => self.bytes.len(),
+        }
     }
 }
 
@@ -133,7 +163,7 @@ impl Object {
         if !kv.value.starts_with(head(kind)) {
             return None;
         }
-        let value = sparse::decode(&kv.value)?;
+        let value = sparse::decode(&kv.value, HEADERS.get(kind as usize)?)?;
         Some(Object::from_value(kind, kv, &value))
     }
 

@@ -1,22 +1,20 @@
 //! The forms in which an object is answered: itself, its metadata, or a row of a table.
 //!
-//! Called for single answers, lists and watch frames. The object itself goes out as its stored
-//! bytes; every other form is made from the decoded object.
+//! Called for single answers, lists and watch frames. All forms are slices of the stored bytes with
+//! a little text between them; only what a table's cells show is decoded.
 //!
-//! 1. An object's own form copies nothing in lists, and once per frame in watches.
+//! 1. Nothing of a stored object is copied: `a_list_copies_nothing_of_its_objects`.
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 
 use wavetank_api::kinds::events;
 use wavetank_api::{KindId, Revision, Time};
 
 use crate::object::{Stored, head, splice};
-use crate::registry;
-use crate::strategies;
-use crate::strategy::Column;
+use crate::rope::Rope;
+use crate::table;
 
 /// In which form the client asked for objects (`Accept: …;as=…`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,104 +57,95 @@ pub(crate) struct Representation {
 }
 
 impl Representation {
-    /// Whether stored bytes can go out as they are.
-    fn is_stored(self) -> bool {
-        self.form == Form::Object && self.kind.stored_as() == self.kind
-    }
-
-    /// The chunks of one object's answer: for the stored form, its bytes with a splice.
-    pub fn chunks(self, object: &Stored, now: Time) -> Vec<Bytes> {
-        let (bytes, head_len) = (&object.bytes, head(object.kind).len());
-        if self.is_stored() && bytes.len() >= head_len {
-            let splice = Bytes::from(splice(object.revision));
-            return vec![bytes.slice(..head_len), splice, bytes.slice(head_len..)];
+    /// Writes one object as an answer of its own; a table of one row, if tables were asked for.
+    pub fn write(self, out: &mut Rope, object: &Stored, now: Time) {
+        if let Form::Table { .. } = self.form {
+            self.open_list(
+                out,
+                &json!({"resourceVersion": object.revision.to_string()}),
+            );
+            self.write_item(out, object, now);
+            return out.text("]}");
         }
-        vec![self.of_value(object.value(), now).to_string().into()]
-    }
-
-    /// Appends one object to `out`.
-    pub fn write(self, out: &mut Vec<u8>, object: &Stored, now: Time) {
-        match object.bytes.split_at_checked(head(object.kind).len()) {
-            Some((head, rest)) if self.is_stored() => {
-                out.extend_from_slice(head);
-                out.extend_from_slice(splice(object.revision).as_bytes());
-                out.extend_from_slice(rest);
-            }
-            _ => {
-                let value = self.of_value(object.value(), now);
-                // Writing to a Vec cannot fail.
-                let _ = serde_json::to_writer(out, &value);
-            }
+        if self.form == Form::Object && self.is_stored() {
+            out.share(head(object.kind).clone());
+            return write_from_metadata(out, object, object.bytes.len());
         }
+        self.write_item(out, object, now);
     }
 
-    /// The form of an object that is decoded anyway.
-    pub fn of_value(self, mut object: Value, now: Time) -> Value {
+    /// Writes a list up to its first item. After the last one comes `]}`.
+    pub fn open_list(self, out: &mut Rope, metadata: &Value) {
+        let info = self.kind.info();
+        let (kind, version) = match self.form {
+            Form::Object => (info.kind, info.api_version),
+            Form::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1"),
+            Form::Table { headers, beta, .. } => {
+                return table::open(out, self.kind, metadata, headers, beta);
+            }
+        };
+        out.text(&format!(
+            r#"{{"kind":"{kind}List","apiVersion":"{version}","metadata":{metadata},"items":["#
+        ));
+    }
+
+    // ANCHOR: write
+    /// Writes one item of a list. Objects carry no `kind` and `apiVersion` of their own
+    /// there, as in upstream's typed lists.
+    pub fn write_item(self, out: &mut Rope, object: &Stored, now: Time) {
         match self.form {
+            Form::Object if self.is_stored() => {
+                out.text(r#"{"metadata":{"#);
+                write_from_metadata(out, object, object.bytes.len());
+            }
             Form::Object => {
-                events::convert(&mut object, self.kind);
-                object
+                let mut value = object.value();
+                events::convert(&mut value, self.kind);
+                out.json(&value);
             }
-            Form::Metadata => partial(&object),
-            Form::Table { .. } => {
-                let metadata =
-                    json!({"resourceVersion": object.pointer("/metadata/resourceVersion")});
-                let row = self.row(object, now);
-                self.table(metadata, vec![row])
+            Form::Metadata => {
+                out.text(PARTIAL);
+                write_from_metadata(out, object, object.metadata_end());
+                out.text("}");
             }
-        }
-    }
-
-    /// One row of a table.
-    pub fn row(self, mut object: Value, now: Time) -> Value {
-        let cells = (registry::strategy(self.kind.stored_as()).row)(&object, now);
-        let Form::Table { include, .. } = self.form else {
-            return json!({"cells": cells});
-        };
-        match include {
-            Include::None => json!({"cells": cells}),
-            Include::Metadata => json!({"cells": cells, "object": partial(&object)}),
-            Include::Object => {
-                events::convert(&mut object, self.kind);
-                json!({"cells": cells, "object": object})
+            Form::Table { include, .. } => {
+                out.text(r#"{"cells":"#);
+                out.json(&table::cells(object, now));
+                if let Some(form) = include.form() {
+                    out.text(r#","object":"#);
+                    Representation { form, ..self }.write(out, object, now);
+                }
+                out.text("}");
             }
         }
     }
+    // ANCHOR_END: write
 
-    /// A table of these rows.
-    pub fn table(self, metadata: Value, rows: Vec<Value>) -> Value {
-        let Form::Table { headers, beta, .. } = self.form else {
-            return Value::Null;
-        };
-        let kind = self.kind.stored_as();
-        let columns = registry::strategy(kind).columns.iter();
-        let columns = match headers {
-            true => Value::Array(columns.map(|it| column(kind, it)).collect()),
-            false => Value::Null,
-        };
-        json!({"kind": "Table", "apiVersion": meta_version(beta), "metadata": metadata,
-               "columnDefinitions": columns, "rows": rows})
+    /// Whether objects of this kind are stored under its own name.
+    fn is_stored(self) -> bool {
+        self.kind.stored_as() == self.kind
     }
 
-    /// A bookmark's object: nothing but a revision, in this form.
-    pub fn bookmark(self, revision: Revision, ends_initial: bool) -> Value {
-        let mut metadata =
-            json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+    /// Writes a bookmark's object: nothing but a revision, in this form.
+    pub fn write_bookmark(self, out: &mut Rope, revision: Revision, ends_initial: bool) {
+        let version = json!({"resourceVersion": revision.to_string()});
+        let mut metadata = version.clone();
+        metadata["creationTimestamp"] = Value::Null;
         if ends_initial {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
         let info = self.kind.info();
+        let partial = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
+            "metadata": metadata});
         match self.form {
-            Form::Object => {
-                json!({"kind": info.kind, "apiVersion": info.api_version, "metadata": metadata})
-            }
-            Form::Metadata => json!({"kind": "PartialObjectMetadata",
-                                     "apiVersion": "meta.k8s.io/v1", "metadata": metadata}),
+            Form::Object => out.json(
+                &json!({"kind": info.kind, "apiVersion": info.api_version, "metadata": metadata}),
+            ),
+            Form::Metadata => out.json(&partial),
             Form::Table { .. } => {
-                let object = json!({"kind": "PartialObjectMetadata",
-                                    "apiVersion": "meta.k8s.io/v1", "metadata": metadata});
-                let version = json!({"resourceVersion": revision.to_string()});
-                self.table(version, vec![json!({"cells": [], "object": object})])
+                self.open_list(out, &version);
+                out.json(&json!({"cells": [], "object": partial}));
+                out.text("]}");
             }
         }
     }
@@ -177,23 +166,24 @@ impl Representation {
     }
 }
 
-/// `meta.k8s.io/v1`, or the older name of the same.
-pub(crate) fn meta_version(beta: bool) -> &'static str {
-    if beta {
-        "meta.k8s.io/v1beta1"
-    } else {
-        "meta.k8s.io/v1"
+impl Include {
+    /// The form of what each row carries.
+    fn form(self) -> Option<Form> {
+        match self {
+            Include::None => None,
+            Include::Metadata => Some(Form::Metadata),
+            Include::Object => Some(Form::Object),
+        }
     }
 }
 
-/// An object without anything but its metadata.
-pub(crate) fn partial(object: &Value) -> Value {
-    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
-           "metadata": object.get("metadata")})
-}
+/// What `as=PartialObjectMetadata` begins with, up to the brace that opens `metadata`.
+const PARTIAL: &str =
+    r#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"#;
 
-fn column(kind: KindId, column: &Column) -> Value {
-    json!({"name": column.name, "type": column.of_type, "format": column.format,
-           "description": strategies::description(kind, column),
-           "priority": column.priority})
+/// Writes the inside of `metadata`, and what of the stored bytes comes after it up to `end`.
+fn write_from_metadata(out: &mut Rope, object: &Stored, end: usize) {
+    let begin = head(object.kind).len().min(end);
+    out.text(&splice(object.revision));
+    out.share(object.bytes.slice(begin..end));
 }

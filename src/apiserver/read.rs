@@ -130,7 +130,6 @@ pub(crate) fn list(core: &Core, call: &Call, options: &ListOptions) -> Next {
             Token::new(revision, start, remaining).encode()
         });
     Next::Done(Answer::List(List {
-        kind: route.kind,
         revision,
         objects: page.objects,
         next: next.unwrap_or_default(),

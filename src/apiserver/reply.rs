@@ -1,7 +1,6 @@
 //! Answers: what a verb decided, turned into status line, headers and chunks.
 //!
-//! 1. An object in its own form goes out as the bytes that are stored, in three chunks.
-//! 2. A list of stored objects copies none of them.
+//! 1. What is written depends on what was decided alone, on whichever thread and whenever.
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
@@ -15,8 +14,9 @@ use wavetank_api::{KindId, Response, Revision, Status, Time};
 
 use crate::call::Call;
 use crate::negotiate::{JSON, YAML};
-use crate::object::{Object, Stored, head, splice};
-use crate::present::{Form, Representation, partial};
+use crate::object::{Object, Stored};
+use crate::present::{Form, Representation};
+use crate::rope::Rope;
 use crate::subresources::scale;
 
 /// A refusal; boxed, because it is large and rare.
@@ -44,8 +44,6 @@ pub(crate) enum Answer {
 /// A list to be answered.
 #[derive(Debug)]
 pub(crate) struct List {
-    /// The kind as the client speaks of it.
-    pub kind: KindId,
     /// The revision that it shows.
     pub revision: Revision,
     /// In order of keys.
@@ -68,48 +66,81 @@ impl Answer {
         Answer::Status(Status::internal_error(message).into())
     }
 
-    /// The whole response.
-    pub fn respond(self, call: &Call, now: Time) -> Response {
-        let kind = call.kind();
+    /// The status code.
+    pub fn code(&self) -> u16 {
+        match self {
+            Answer::Status(status) if status.code == 0 => 200,
+            Answer::Status(status) => status.code,
+            Answer::Stored(code, _) | Answer::Value(code, _) => *code,
+            Answer::List(_) => 200,
+            Answer::Plain(response) => response.status,
+        }
+    }
+}
+
+// ANCHOR: decided
+/// A request that is decided: what the answer says is known, its bytes are still to be
+/// written.
+///
+/// Writing is most of the work of a large list, and needs nothing of the server: the
+/// shell does it on the thread of the client's connection, while the server goes on.
+#[derive(Debug)]
+pub struct Decided {
+    pub(crate) answer: Answer,
+    /// How the client wants it; none when no request waited for what the shell brought.
+    pub(crate) call: Option<Box<Call>>,
+    /// The time at which it was decided: ages in tables are measured to it.
+    pub(crate) now: Time,
+}
+// ANCHOR_END: decided
+
+impl Decided {
+    /// The status code of the answer.
+    pub fn code(&self) -> u16 {
+        self.answer.code()
+    }
+
+    /// Writes the whole response.
+    pub fn response(self) -> Response {
+        let code = self.code();
+        let call = self.call.as_deref();
         let form = Representation {
-            kind,
-            form: call.accept.form,
+            kind: call.map_or(KindId::Namespace, Call::kind),
+            form: call.map_or(Form::Object, |call| call.accept.form),
         };
-        let mut response = match self {
-            Answer::Status(status) => {
-                let code = if status.code == 0 { 200 } else { status.code };
-                let mut response = Response::new(code, JSON, status.to_bytes());
-                let wait = status.details.as_ref().map_or(0, |d| d.retry_after_seconds);
-                if wait > 0 {
-                    response.headers.push("retry-after", wait.to_string());
-                }
-                response
+        let mut response = match self.answer {
+            Answer::Status(status) => refusal(code, &status),
+            Answer::Stored(_, stored) => {
+                let mut out = Rope::default();
+                form.write(&mut out, &stored, self.now);
+                json(code, out)
             }
-            Answer::Stored(code, stored) => {
-                let mut response = Response::new(code, JSON, Bytes::new());
-                response.body = form.chunks(&stored, now);
-                response
-            }
-            Answer::Value(code, value) => {
-                let name = value.get("kind").and_then(Value::as_str);
-                let value = match (name, form.form) {
-                    (Some("Scale"), Form::Table { beta, .. }) => scale::table(&value, beta, now),
-                    (Some(name), _) if name == kind.info().kind => form.of_value(value, now),
+            Answer::Value(_, value) => {
+                let is_scale = value.get("kind").and_then(Value::as_str) == Some("Scale");
+                let value = match form.form {
+                    Form::Table { beta, .. } if is_scale => scale::table(&value, beta, self.now),
                     _ => value,
                 };
                 Response::new(code, JSON, value.to_string())
             }
-            Answer::List(list) => {
-                let mut response = Response::new(200, JSON, Bytes::new());
-                response.body = list.chunks(form, now);
-                response
-            }
+            Answer::List(list) => json(code, list.write(form, self.now)),
             Answer::Plain(response) => response,
         };
-        rewrite(&mut response, call);
-        finish_headers(&mut response, call);
+        if let Some(call) = call {
+            rewrite(&mut response, call);
+            finish_headers(&mut response, call);
+        }
         response
     }
+}
+
+fn refusal(code: u16, status: &Status) -> Response {
+    let mut response = Response::new(code, JSON, status.to_bytes());
+    let wait = status.details.as_ref().map_or(0, |d| d.retry_after_seconds);
+    if wait > 0 {
+        response.headers.push("retry-after", wait.to_string());
+    }
+    response
 }
 
 /// YAML and `pretty=true`: forms for people, made from the finished JSON.
@@ -170,33 +201,25 @@ fn compress(chunks: &[Bytes]) -> Option<Bytes> {
     encoder.finish().ok().map(Bytes::from)
 }
 
+fn json(code: u16, out: Rope) -> Response {
+    let mut response = Response::new(code, JSON, Bytes::new());
+    response.body = out.chunks();
+    response
+}
+
 impl List {
-    fn chunks(&self, form: Representation, now: Time) -> Vec<Bytes> {
-        match form.form {
-            Form::Table { beta: _, .. } => {
-                let rows = self
-                    .objects
-                    .iter()
-                    .map(|object| form.row(object.value(), now));
-                vec![
-                    form.table(self.metadata(), rows.collect())
-                        .to_string()
-                        .into(),
-                ]
-            }
-            Form::Metadata => {
-                let items: Vec<Value> = self
-                    .objects
-                    .iter()
-                    .map(|object| partial(&object.value()))
-                    .collect();
-                let list = json!({"kind": "PartialObjectMetadataList",
-                    "apiVersion": "meta.k8s.io/v1", "metadata": self.metadata(), "items": items});
-                vec![list.to_string().into()]
-            }
-            Form::Object => self.items(form, now),
+    // ANCHOR: list
+    fn write(&self, form: Representation, now: Time) -> Rope {
+        let mut out = Rope::default();
+        form.open_list(&mut out, &self.metadata());
+        for (at, object) in self.objects.iter().enumerate() {
+            out.text(if at > 0 { "," } else { "" });
+            form.write_item(&mut out, &object.stored(), now);
         }
+        out.text("]}");
+        out
     }
+    // ANCHOR_END: list
 
     fn metadata(&self) -> Value {
         let mut metadata = json!({"resourceVersion": self.revision.to_string()});
@@ -208,47 +231,4 @@ impl List {
         }
         metadata
     }
-
-    // ANCHOR: items
-    /// `{"kind":"PodList",…,"items":[…]}` without copying an object: what stands between two
-    /// objects is written into one buffer, and the chunks are slices of it and of stored bytes.
-    /// Items carry no `kind` and `apiVersion` of their own, as upstream's typed lists do not.
-    fn items(&self, form: Representation, now: Time) -> Vec<Bytes> {
-        let info = self.kind.info();
-        let mut between = Vec::with_capacity(64 * (self.objects.len() + 4));
-        // Writing to a Vec cannot fail.
-        let _ = write!(
-            between,
-            r#"{{"kind":"{}List","apiVersion":"{}","metadata":{},"items":["#,
-            info.kind,
-            info.api_version,
-            self.metadata()
-        );
-        if form.kind.stored_as() != form.kind {
-            for (at, object) in self.objects.iter().enumerate() {
-                between.extend_from_slice(if at > 0 { b"," } else { b"" });
-                form.write(&mut between, &object.stored(), now);
-            }
-            between.extend_from_slice(b"]}");
-            return vec![between.into()];
-        }
-        let mut cuts = Vec::with_capacity(self.objects.len() + 1);
-        for (at, object) in self.objects.iter().enumerate() {
-            between.extend_from_slice(if at > 0 { b"," } else { b"" });
-            let _ = write!(between, r#"{{"metadata":{{{}"#, splice(object.revision()));
-            cuts.push(between.len());
-        }
-        between.extend_from_slice(b"]}");
-        let (between, head_len) = (Bytes::from(between), head(self.kind).len());
-        let mut chunks = Vec::with_capacity(2 * self.objects.len() + 1);
-        let mut from = 0;
-        for (object, upto) in self.objects.iter().zip(cuts) {
-            chunks.push(between.slice(from..upto));
-            chunks.push(object.kv.value.slice(head_len.min(object.kv.value.len())..));
-            from = upto;
-        }
-        chunks.push(between.slice(from..));
-        chunks
-    }
-    // ANCHOR_END: items
 }

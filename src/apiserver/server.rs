@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::core::{Core, Next, Task};
 use crate::negotiate::{self, Accept, JSON};
 use crate::query::Target;
-use crate::reply::{Answer, Refusal, add_common_headers};
+use crate::reply::{Answer, Decided, Refusal, add_common_headers};
 use crate::route::{self, Place, Verb};
 use crate::step::{Drained, Input, Step, StreamId, Ticket, Unavailable};
 use crate::subresources::connect::Upgrade;
@@ -207,7 +207,11 @@ impl ApiServer {
         };
         let Some(pending) = self.take(ticket).filter(|_| expected) else {
             let status = Status::internal_error("no request waits for this");
-            return Step::Respond(Response::new(500, JSON, status.to_bytes()));
+            return Step::Respond(Decided {
+                answer: Answer::Status(status.into()),
+                call: None,
+                now,
+            });
         };
         let Pending { mut call, task, .. } = pending;
         let next = match input {
@@ -222,7 +226,7 @@ impl ApiServer {
     fn go_on(&mut self, mut call: Box<Call>, mut next: Next, now: Time) -> Step {
         loop {
             match next {
-                Next::Done(answer) => return Step::Respond(self.finish(&call, answer, now)),
+                Next::Done(answer) => return Step::Respond(self.decided(call, answer, now)),
                 Next::Tunnel(tunnel) => {
                     self.ended(&call, 101, now);
                     return Step::Tunnel(tunnel);
@@ -276,10 +280,10 @@ impl ApiServer {
         Some(pending)
     }
 
-    fn finish(&mut self, call: &Call, answer: Answer, now: Time) -> Response {
-        let response = answer.respond(call, now);
-        self.ended(call, response.status, now);
-        response
+    fn decided(&mut self, call: Box<Call>, answer: Answer, now: Time) -> Decided {
+        self.ended(&call, answer.code(), now);
+        let call = Some(call);
+        Decided { answer, call, now }
     }
 
     fn ended(&mut self, call: &Call, code: u16, now: Time) {

@@ -15,6 +15,8 @@ use bytes::Bytes;
 use wavetank_api::{Response, Revision};
 use wavetank_store::{Txn, TxnResult};
 
+use crate::reply::Decided;
+
 /// Names one waiting step of one request; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub(crate) u64);
@@ -25,10 +27,10 @@ pub struct StreamId(pub(crate) u64);
 
 // ANCHOR: step
 /// What happens next with a request.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Step {
-    /// The answer; the request is done.
-    Respond(Response),
+    /// The answer, to be written; the request is done for the core.
+    Respond(Decided),
     /// Give this transaction to the store, then `resume` with [`Input::Txn`].
     Txn(Ticket, Txn),
     /// Ask the store for its revision, then `resume` with [`Input::Revision`].

@@ -7,6 +7,8 @@
 //! 1. Every function here is pure: the same object, context and view give the same result.
 //! 2. Defaulting is idempotent.
 //! 3. None of them panics on an object that passed decoding (right types, possibly missing fields).
+//! 4. `fields` and `row` look at nothing but what their paths name:
+//!    `fields_and_rows_look_only_where_their_paths_lead`.
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
@@ -50,10 +52,14 @@ pub struct Strategy {
     /// Values of the selectable fields beyond `metadata.name` and `metadata.namespace`. All fields
     /// that may be selected are in the answer, empty ones too: another name in a selector is a 400.
     pub fields: fn(&Value) -> Vec<(&'static str, String)>,
+    /// Where `fields` looks (`spec.nodeName`): nothing else of a stored object is decoded for it.
+    pub field_paths: &'static [&'static str],
     /// Columns of `kubectl get`.
     pub columns: &'static [Column],
     /// The cells of one object, as many as there are columns.
     pub row: fn(&Value, now: Time) -> Vec<Value>,
+    /// Where `row` looks, besides `metadata.name` and `metadata.creationTimestamp`; the same.
+    pub row_paths: &'static [&'static str],
     /// How a delete goes: at once, or by way of a grace period.
     pub graceful: fn(&Value, &DeleteOptions) -> Grace,
 }

@@ -24,6 +24,7 @@ use crate::cache::Scope;
 use crate::object::{Object, Stored};
 use crate::present::Representation;
 use crate::ring::Change;
+use crate::rope::Rope;
 use crate::step::{Drained, StreamId};
 
 /// Most frames that wait for a slow client.
@@ -344,14 +345,15 @@ impl Stream {
     }
 
     fn bookmark(&mut self, revision: Revision) {
-        let object = self
-            .interest
-            .representation
-            .without_headers()
-            .bookmark(revision, false);
-        self.queue
-            .push_back(line("BOOKMARK", object.to_string().as_bytes()));
+        self.queue.push_back(self.bookmark_frame(revision, false));
         self.told = revision;
+    }
+
+    fn bookmark_frame(&self, revision: Revision, ends_initial: bool) -> Bytes {
+        let form = self.interest.representation.without_headers();
+        frame("BOOKMARK", |out| {
+            form.write_bookmark(out, revision, ends_initial);
+        })
     }
 
     fn take(&mut self, now: Time) -> Vec<Bytes> {
@@ -369,21 +371,11 @@ impl Stream {
 
     fn next_frame(&mut self, now: Time) -> Option<Bytes> {
         if let Some(object) = self.initial.next() {
-            let representation = self.representation();
-            return Some(frame(
-                EventType::Added,
-                &object.stored(),
-                representation,
-                now,
-            ));
+            let form = self.representation();
+            return Some(change_frame(EventType::Added, &object.stored(), form, now));
         }
         if let Some(revision) = self.initial_end.take() {
-            let object = self
-                .interest
-                .representation
-                .without_headers()
-                .bookmark(revision, true);
-            return Some(line("BOOKMARK", object.to_string().as_bytes()));
+            return Some(self.bookmark_frame(revision, true));
         }
         self.queue.pop_front()
     }
@@ -410,41 +402,32 @@ impl Frames {
         if let Some((.., frame)) = known {
             return frame.clone();
         }
-        let frame = frame(event, &object, representation, now);
+        let frame = change_frame(event, &object, representation, now);
         self.built
             .push((event, revision, bytes, representation, frame.clone()));
         frame
     }
 }
 
-fn frame(event: EventType, object: &Stored, form: Representation, now: Time) -> Bytes {
+fn change_frame(event: EventType, object: &Stored, form: Representation, now: Time) -> Bytes {
     let event = match event {
         EventType::Added => "ADDED",
         EventType::Modified => "MODIFIED",
         EventType::Deleted => "DELETED",
     };
-    let mut out = Vec::with_capacity(object.bytes.len() + 80);
-    out.extend_from_slice(br#"{"type":""#);
-    out.extend_from_slice(event.as_bytes());
-    out.extend_from_slice(br#"","object":"#);
-    form.write(&mut out, object, now);
-    out.extend_from_slice(b"}\n");
-    out.into()
+    frame(event, |out| form.write(out, object, now))
 }
 
-fn line(event: &str, object: &[u8]) -> Bytes {
-    [
-        br#"{"type":""#,
-        event.as_bytes(),
-        br#"","object":"#,
-        object,
-        b"}\n",
-    ]
-    .concat()
-    .into()
+/// One line of a watch.
+fn frame(event: &str, write_object: impl FnOnce(&mut Rope)) -> Bytes {
+    let mut out = Rope::default();
+    out.text(&format!(r#"{{"type":"{event}","object":"#));
+    write_object(&mut out);
+    out.text("}\n");
+    out.chunks().concat().into()
 }
 
 /// The one frame of a watch that cannot begin: an ERROR event with this status.
 pub(crate) fn error_frame(status: &Status) -> Bytes {
-    line("ERROR", &status.to_bytes())
+    frame("ERROR", |out| out.share(status.to_bytes()))
 }

@@ -93,7 +93,7 @@ impl Cluster {
     pub fn finish(&mut self, mut step: Step) -> Ended {
         loop {
             step = match step {
-                Step::Respond(response) => return Ended::Response(response),
+                Step::Respond(decided) => return Ended::Response(decided.response()),
                 Step::Stream(_, stream) => return Ended::Stream(stream),
                 Step::Tunnel(tunnel) => return Ended::Tunnel(tunnel),
                 Step::Txn(ticket, txn) => {

@@ -19,7 +19,6 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use wavetank_api::kinds::events;
 use wavetank_api::{KindId, Revision, Status, Time};
 use wavetank_store::{Compare, Key, KeyValue, Op as StoreOp, Txn, TxnResult};
 
@@ -299,13 +298,16 @@ impl Write {
             (Outcome::Put(object), Reply::Scale) => scale::answer(&object, at),
             (_, Reply::Scale) => scale::answer(&value_of(last.as_ref()), at),
             (Outcome::Put(mut object), Reply::Object(code)) => {
-                if at.0 > 0 {
-                    let version = at.to_string();
-                    crate::metadata::of(&mut object)
-                        .insert("resourceVersion".into(), version.into());
-                }
-                events::convert(&mut object, self.kind);
-                Answer::Value(code, object)
+                let kind = self.kind.stored_as();
+                let bytes = encode(kind, &mut object);
+                Answer::Stored(
+                    code,
+                    Stored {
+                        kind,
+                        bytes,
+                        revision: at,
+                    },
+                )
             }
             (_, Reply::Object(code) | Reply::Last(code)) => match last {
                 Some(stored) => Answer::Stored(code, stored),

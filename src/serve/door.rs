@@ -17,7 +17,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use wavetank_api::{Request, Response};
-use wavetank_apiserver::{Config, StreamId, Tunnel};
+use wavetank_apiserver::{Config, Decided, StreamId, Tunnel};
 
 use crate::clock::Clock;
 use crate::engine::Engine;
@@ -41,8 +41,8 @@ pub(crate) struct Call {
 /// What a request comes to.
 #[derive(Debug)]
 pub enum Reply {
-    /// A whole answer.
-    Response(Response),
+    /// A whole answer, still to be written: by whoever waited for it, not by the core thread.
+    Decided(Decided),
     /// The head of an answer, and a body that goes on.
     Stream(Response, Frames),
     /// The client's connection is to be joined with a node's.

@@ -234,7 +234,7 @@ where
 
 async fn call(core: Core, request: Request) -> Heard {
     match tokio::time::timeout(CALL_MAX, core.call(request)).await {
-        Ok(Ok(Reply::Response(response))) => Heard::Response(response),
+        Ok(Ok(Reply::Decided(decided))) => Heard::Response(decided.response()),
         // A stream or tunnel where an answer was expected: dropping it ends it.
         Ok(Ok(_)) | Ok(Err(Stopped)) => Heard::Failed(Failure::Unreachable),
         Err(_) => Heard::Failed(Failure::TimedOut),
@@ -250,7 +250,7 @@ async fn watch(id: CallId, core: Core, request: Request, inputs: &Inputs) {
             }
             Heard::Closed
         }
-        Ok(Ok(Reply::Response(response))) => Heard::Response(response),
+        Ok(Ok(Reply::Decided(decided))) => Heard::Response(decided.response()),
         Ok(Ok(Reply::Tunnel(_))) | Ok(Err(Stopped)) => Heard::Failed(Failure::Unreachable),
         Err(_) => Heard::Failed(Failure::TimedOut),
     };

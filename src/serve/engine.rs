@@ -201,7 +201,7 @@ impl Engine {
     fn go(&mut self, mut step: Step, client: Client) {
         loop {
             match step {
-                Step::Respond(response) => return reply(client, Reply::Response(response)),
+                Step::Respond(decided) => return reply(client, Reply::Decided(decided)),
                 Step::Tunnel(tunnel) => return reply(client, Reply::Tunnel(tunnel)),
                 Step::Txn(ticket, txn) => {
                     let staged = self.store.stage(txn);

@@ -56,7 +56,8 @@ impl Service {
             Err(status) => return Ok(refusal(&status)),
         };
         Ok(match self.core.call(request).await {
-            Ok(Reply::Response(response)) => {
+            Ok(Reply::Decided(decided)) => {
+                let response = decided.response();
                 let body = Body::Chunks(response.body.into());
                 outgoing(response.status, &response.headers, body)
             }

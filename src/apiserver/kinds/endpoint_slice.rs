@@ -32,8 +32,10 @@ pub(crate) const STRATEGY: Strategy = Strategy {
     create_on_update: false,
     unconditional_update: true,
     fields: plain::no_fields,
+    field_paths: &[],
     columns: COLUMNS,
     row,
+    row_paths: &["addressType", "endpoints.addresses", "ports"],
     graceful: plain::immediate,
 };
 

@@ -28,8 +28,10 @@ pub(crate) const STRATEGY: Strategy = Strategy {
     create_on_update: true,
     unconditional_update: true,
     fields: plain::no_fields,
+    field_paths: &[],
     columns: COLUMNS,
     row,
+    row_paths: &["subsets"],
     graceful: plain::immediate,
 };
 

@@ -29,8 +29,10 @@ pub(crate) const STRATEGY: Strategy = Strategy {
     create_on_update: true,
     unconditional_update: false,
     fields: plain::no_fields,
+    field_paths: &[],
     columns: COLUMNS,
     row,
+    row_paths: &["spec.holderIdentity"],
     graceful: plain::immediate,
 };
 

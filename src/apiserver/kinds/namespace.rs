@@ -32,8 +32,10 @@ pub(crate) const STRATEGY: Strategy = Strategy {
     create_on_update: false,
     unconditional_update: true,
     fields,
+    field_paths: &["metadata.name", "status.phase"],
     columns: COLUMNS,
     row,
+    row_paths: &["status.phase"],
     graceful: plain::immediate,
 };
 

@@ -36,8 +36,16 @@ pub(crate) const STRATEGY: Strategy = Strategy {
     create_on_update: false,
     unconditional_update: true,
     fields,
+    field_paths: &["spec.unschedulable"],
     columns: COLUMNS,
     row,
+    row_paths: &[
+        "metadata.labels",
+        "spec.unschedulable",
+        "status.addresses",
+        "status.conditions",
+        "status.nodeInfo",
+    ],
     graceful: plain::immediate,
 };
 

@@ -49,8 +49,10 @@ pub(crate) const STRATEGY: Strategy = Strategy {
     create_on_update: false,
     unconditional_update: true,
     fields,
+    field_paths: FIELD_PATHS,
     columns: COLUMNS,
     row: row::row,
+    row_paths: row::PATHS,
     graceful,
 };
 
@@ -77,6 +79,18 @@ const COLUMNS: &[Column] = &[
     plain::wide("Node", "string", ".spec.nodeName"),
     plain::wide("Nominated Node", "string", ".status.nominatedNodeName"),
     plain::wide("Readiness Gates", "string", ".spec.readinessGates"),
+];
+
+/// What a pod can be selected by.
+const FIELD_PATHS: &[&str] = &[
+    "spec.hostNetwork",
+    "spec.nodeName",
+    "spec.restartPolicy",
+    "spec.schedulerName",
+    "spec.serviceAccountName",
+    "status.nominatedNodeName",
+    "status.phase",
+    "status.podIP",
 ];
 
 fn default(pod: &mut Value) {

@@ -29,8 +29,16 @@ pub(crate) const STRATEGY: Strategy = Strategy {
     create_on_update: false,
     unconditional_update: true,
     fields,
+    field_paths: &["status.replicas"],
     columns: COLUMNS,
     row,
+    row_paths: &[
+        "spec.replicas",
+        "spec.selector",
+        "spec.template.spec.containers.image",
+        "spec.template.spec.containers.name",
+        "status",
+    ],
     graceful: plain::immediate,
 };
 

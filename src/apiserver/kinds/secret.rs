@@ -31,8 +31,10 @@ pub(crate) const STRATEGY: Strategy = Strategy {
     create_on_update: false,
     unconditional_update: true,
     fields,
+    field_paths: &["type"],
     columns: COLUMNS,
     row,
+    row_paths: &["data", "type"],
     graceful: plain::immediate,
 };
 

@@ -35,8 +35,18 @@ pub(crate) const STRATEGY: Strategy = Strategy {
     create_on_update: true,
     unconditional_update: true,
     fields,
+    field_paths: &["spec.clusterIP", "spec.type"],
     columns: COLUMNS,
     row,
+    row_paths: &[
+        "spec.clusterIPs",
+        "spec.externalIPs",
+        "spec.externalName",
+        "spec.ports",
+        "spec.selector",
+        "spec.type",
+        "status.loadBalancer",
+    ],
     graceful: plain::immediate,
 };
 

@@ -27,8 +27,10 @@ pub(crate) const STRATEGY: Strategy = Strategy {
     create_on_update: false,
     unconditional_update: false,
     fields: plain::no_fields,
+    field_paths: &[],
     columns: COLUMNS,
     row,
+    row_paths: &["secrets"],
     graceful: plain::immediate,
 };
 

@@ -4,10 +4,11 @@
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use wavetank_api::schema::Schema;
+use wavetank_api::schema::{Field, Schema, Shape, TypeId};
 use wavetank_api::{KindId, Time, strict};
 
 use super::object_meta;
+use crate::object::{Paths, sparse};
 use crate::strategies;
 use crate::strategy::{Context, DeleteOptions};
 
@@ -122,6 +123,72 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// A value of the schema's type: most fields are there, and words are those that rows look for.
+fn any_of_type(schema: &'static Schema, of: TypeId, depth: u32) -> BoxedStrategy<Value> {
+    let word = prop::sample::select(vec![
+        "",
+        "a",
+        "b",
+        "True",
+        "Ready",
+        "Initialized",
+        "PodScheduled",
+        "Always",
+        "Failed",
+        "NodeLost",
+        "ClusterIP",
+        "LoadBalancer",
+        "ExternalName",
+        "InternalIP",
+        "Exists",
+        "SchedulingGated",
+        "1970-01-02T03:04:05Z",
+    ]);
+    let word = word.prop_map(Value::from);
+    let label = prop::sample::select(vec![
+        "app",
+        "kubernetes.io/role",
+        "node-role.kubernetes.io/a",
+    ]);
+    match schema.shape(of) {
+        _ if depth == 0 => Just(Value::Null).boxed(),
+        Shape::Bool => any::<bool>().prop_map(Value::from).boxed(),
+        Shape::Int32 | Shape::Int64 => (0..4_i64).prop_map(Value::from).boxed(),
+        Shape::Float => Just(json!(0.5)).boxed(),
+        Shape::IntOrString => prop_oneof![(0..4_i64).prop_map(Value::from), word].boxed(),
+        Shape::Any
+        | Shape::String
+        | Shape::Bytes
+        | Shape::Time
+        | Shape::MicroTime
+        | Shape::Quantity => word.boxed(),
+        Shape::List(item) => prop::collection::vec(any_of_type(schema, item, depth - 1), 0..3)
+            .prop_map(Value::from)
+            .boxed(),
+        Shape::Map(item) => {
+            prop::collection::btree_map(label, any_of_type(schema, item, depth - 1), 0..3)
+                .prop_map(|map| map.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())
+                .boxed()
+        }
+        Shape::Struct => {
+            let field = |field: &'static Field| {
+                let value = any_of_type(schema, field.ty, depth - 1);
+                (
+                    Just(field.name.to_string()),
+                    prop::option::weighted(0.8, value),
+                )
+            };
+            let fields: Vec<_> = schema.fields(of).iter().map(field).collect();
+            fields
+                .prop_map(|fields| {
+                    let there = |(name, value): (String, Option<Value>)| Some((name, value?));
+                    Value::Object(fields.into_iter().filter_map(there).collect())
+                })
+                .boxed()
+        }
+    }
+}
+
 fn any_kind() -> impl Strategy<Value = KindId> {
     (0..KindId::all().len()).prop_map(|at| KindId::all().nth(at).unwrap())
 }
@@ -233,6 +300,25 @@ proptest! {
         graft(&mut object, &mut at, &strange);
         run_all(kind, &object, &good(kind));
         run_all(kind, &good(kind), &object);
+    }
+
+    #[test]
+    fn fields_and_rows_look_only_where_their_paths_lead(
+        (kind, object) in any_kind().prop_flat_map(|kind| {
+            let schema = Schema::builtin();
+            (Just(kind), any_of_type(schema, schema.kind(kind.stored_as()), 7))
+        }),
+    ) {
+        let strategy = strategies::of(kind);
+        let text = object.to_string();
+        let seen = |paths: &[&'static str]| {
+            sparse::decode(text.as_bytes(), &Paths::new(paths.iter().copied())).unwrap()
+        };
+        let headers = seen(&[strategy.field_paths, &["metadata.labels"]].concat());
+        prop_assert_eq!((strategy.fields)(&headers), (strategy.fields)(&object));
+        let common = &["metadata.name", "metadata.creationTimestamp"];
+        let row = seen(&[strategy.row_paths, common].concat());
+        prop_assert_eq!((strategy.row)(&row, NOW), (strategy.row)(&object, NOW));
     }
 
     #[test]

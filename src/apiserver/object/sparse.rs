@@ -1,84 +1,137 @@
-//! Decodes of an object what a header may need, and passes over the rest.
+//! Decodes of an object the fields that somebody looks at, and passes over the rest.
 //!
 //! Every version of every object is read once by each watch cache, for its labels and selectable
-//! fields. None of these lies in the ledger of field owners or in the annotations, which can be the
-//! larger part of a small object.
+//! fields; every row of a table looks at a dozen fields of hundreds. Neither looks at the ledger of
+//! field owners, which is the larger part of a small object.
 //!
-//! 1. What it gives is the object without `metadata.managedFields` and `metadata.annotations`.
+//! 1. What it gives is the object without the fields that lie on none of the paths:
+//!    `what_it_gives_is_what_lies_on_the_paths`.
 //!
 //! Book: `book/src/control-plane/watch-cache.md`.
 
 use core::fmt;
+use std::collections::BTreeMap;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// The fields of `metadata` that no selector can ask for.
-const PASSED_OVER: [&str; 2] = ["managedFields", "annotations"];
+/// Fields by name, and below each the paths that go on; where none does, all is taken.
+#[derive(Debug, Default)]
+pub(crate) struct Paths(BTreeMap<&'static str, Paths>);
 
-/// An object without what lies outside every header; `None` for bytes that are no object.
-pub(super) fn decode(bytes: &[u8]) -> Option<Value> {
-    let Sparse(object) = serde_json::from_slice(bytes).ok()?;
-    Some(Value::Object(object))
-}
-
-struct Sparse(Map<String, Value>);
-
-struct Metadata(Map<String, Value>);
-
-impl<'de> Deserialize<'de> for Sparse {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_map(Fields).map(Sparse)
-    }
-}
-
-impl<'de> Deserialize<'de> for Metadata {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_map(MetadataFields).map(Metadata)
-    }
-}
-
-struct Fields;
-
-impl<'de> Visitor<'de> for Fields {
-    type Value = Map<String, Value>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Map::new();
-        while let Some(name) = entries.next_key::<String>()? {
-            let value = match name.as_str() {
-                "metadata" => Value::Object(entries.next_value::<Metadata>()?.0),
-                _ => entries.next_value()?,
-            };
-            fields.insert(name, value);
+impl Paths {
+    /// Paths of names with dots between them, none of them the beginning of another. A path leads
+    /// through all items of a list.
+    pub fn new(paths: impl IntoIterator<Item = &'static str>) -> Self {
+        let mut root = Paths::default();
+        for path in paths {
+            let names = path.split('.');
+            names.fold(&mut root, |at, name| at.0.entry(name).or_default());
         }
-        Ok(fields)
+        root
     }
 }
 
-struct MetadataFields;
+// ANCHOR: sparse
+/// The object of these bytes as far as it lies on the paths; `None` for bytes that are
+/// no object.
+pub(crate) fn decode(bytes: &[u8], paths: &Paths) -> Option<Value> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let object = paths.deserialize(&mut json).ok()?;
+    json.end().ok()?;
+    Some(object).filter(Value::is_object)
+}
 
-impl<'de> Visitor<'de> for MetadataFields {
-    type Value = Map<String, Value>;
+impl<'de> DeserializeSeed<'de> for &Paths {
+    type Value = Value;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("metadata")
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        if self.0.is_empty() {
+            Value::deserialize(from)
+        } else {
+            from.deserialize_any(self)
+        }
     }
+}
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+impl<'de> Visitor<'de> for &Paths {
+    type Value = Value;
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut fields = Map::new();
-        while let Some(name) = entries.next_key::<String>()? {
-            if PASSED_OVER.contains(&name.as_str()) {
-                entries.next_value::<IgnoredAny>()?;
-            } else {
-                fields.insert(name, entries.next_value()?);
+        while let Some(known) = entries.next_key_seed(Name(self))? {
+            match known {
+                Some((name, below)) => {
+                    fields.insert(name.to_owned(), entries.next_value_seed(below)?);
+                }
+                None => {
+                    entries.next_value::<IgnoredAny>()?;
+                }
             }
         }
-        Ok(fields)
+        Ok(fields.into())
+    }
+    // ANCHOR_END: sparse
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(self)? {
+            list.push(item);
+        }
+        Ok(list.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+}
+
+/// Reads a field's name, and gives what is known of it.
+struct Name<'a>(&'a Paths);
+
+impl<'a, 'de> DeserializeSeed<'de> for Name<'a> {
+    type Value = Option<(&'static str, &'a Paths)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_str(self)
+    }
+}
+
+impl<'a> Visitor<'_> for Name<'a> {
+    type Value = Option<(&'static str, &'a Paths)>;
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        let known = self.0.0.get_key_value(name);
+        Ok(known.map(|(name, below)| (*name, below)))
+    }
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field's name")
     }
 }
 
@@ -88,12 +141,20 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_it_gives_is_the_object_without_ledger_and_annotations() {
-        let text = r#"{"kind":"Pod","metadata":{"annotations":{"a":"b"},"labels":{"x":"y"},
-            "managedFields":[{"manager":"m"}],"name":"n"},"spec":{"nodeName":"n1"}}"#;
-        let expected = json!({"kind": "Pod", "metadata": {"labels": {"x": "y"}, "name": "n"},
-            "spec": {"nodeName": "n1"}});
-        assert_eq!(decode(text.as_bytes()), Some(expected));
-        assert_eq!(decode(b"{\"metadata\":1}"), None);
+    fn what_it_gives_is_what_lies_on_the_paths() {
+        let paths = Paths::new([
+            "metadata.labels",
+            "spec.containers.name",
+            "spec.containers.ports.port",
+            "spec.replicas",
+        ]);
+        let text = r#"{"kind":"Pod","metadata":{"annotations":{"a\n":"b"},"labels":{"x":"y"},
+            "managedFields":[{"manager":"m"}],"name":"n"},"spec":{"replicas":null,"containers":[
+            {"name":"a","image":"i","ports":[]},{"name":"b","ports":[{"port":1,"name":"p"}]},7]}}"#;
+        let expected = json!({"metadata": {"labels": {"x": "y"}}, "spec": {"replicas": null,
+            "containers": [{"name": "a", "ports": []}, {"name": "b", "ports": [{"port": 1}]}, 7]}});
+        assert_eq!(decode(text.as_bytes(), &paths), Some(expected));
+        assert_eq!(decode(b"[]", &paths), None);
+        assert_eq!(decode(b"{} {}", &paths), None);
     }
 }

@@ -11,8 +11,8 @@ use wavetank_api::{Revision, Time};
 
 use crate::kinds::age;
 use crate::metadata;
-use crate::present::{meta_version, partial};
 use crate::reply::Answer;
+use crate::table::meta_version;
 
 /// The Scale of an object.
 pub(crate) fn scale_of(object: &Value) -> Value {
@@ -104,6 +104,7 @@ pub(crate) fn table(scale: &Value, beta: bool, now: Time) -> Value {
             column("Available", "integer", "How many there are."),
             column("Age", "string", "Time since it was created."),
         ],
-        "rows": [{"cells": cells, "object": partial(scale)}],
+        "rows": [{"cells": cells, "object": {"kind": "PartialObjectMetadata",
+            "apiVersion": "meta.k8s.io/v1", "metadata": scale.get("metadata")}}],
     })
 }

@@ -142,7 +142,8 @@ impl Chaos {
             Step::Stream(_, stream) => {
                 self.cluster.server.drain(stream, self.cluster.now);
             }
-            Step::Respond(response) => {
+            Step::Respond(decided) => {
+                let response = decided.response();
                 assert!((100..600).contains(&response.status), "{}", response.status);
             }
             Step::Tunnel(_) => {}

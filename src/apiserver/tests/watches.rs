@@ -143,6 +143,26 @@ fn a_revision_that_never_comes_is_refused_after_three_seconds() {
 }
 
 #[test]
+fn a_list_copies_nothing_of_its_objects() {
+    let mut cluster = Cluster::new();
+    cluster.create(MAPS, config_map("a"));
+    for form in ["", ";as=PartialObjectMetadataList", ";as=Table"] {
+        let accept = format!("application/json{form};v=v1;g=meta.k8s.io");
+        let mut chunks = || {
+            let request = Request::new(Method::Get, MAPS).with_header("accept", accept.clone());
+            cluster.respond(request).body
+        };
+        let (one, other) = (chunks(), chunks());
+        let names = |chunk: &&bytes::Bytes| chunk.windows(10).any(|w| w == br#""name":"a""#);
+        let object = one.iter().find(names).unwrap();
+        assert!(
+            other.iter().any(|chunk| chunk.as_ptr() == object.as_ptr()),
+            "two answers share the bytes of one object: {accept}"
+        );
+    }
+}
+
+#[test]
 fn tables_and_partial_metadata_are_made_when_asked_for() {
     let mut cluster = Cluster::new();
     cluster.create(MAPS, config_map("a"));

@@ -11,6 +11,28 @@ use wavetank_api::Time;
 
 use crate::kinds::{age, edit, plain};
 
+/// Where a row looks.
+pub(super) const PATHS: &[&str] = &[
+    "metadata.deletionTimestamp",
+    "spec.containers.name",
+    "spec.initContainers.name",
+    "spec.initContainers.restartPolicy",
+    "spec.nodeName",
+    "spec.readinessGates",
+    "status.conditions.reason",
+    "status.conditions.status",
+    "status.conditions.type",
+    "status.containerStatuses.lastState",
+    "status.containerStatuses.ready",
+    "status.containerStatuses.restartCount",
+    "status.containerStatuses.state",
+    "status.initContainerStatuses",
+    "status.nominatedNodeName",
+    "status.phase",
+    "status.podIPs",
+    "status.reason",
+];
+
 /// What the walk over the containers finds out.
 #[derive(Default)]
 struct Summary<'a> {

@@ -183,7 +183,7 @@ pub fn request(method: Method, target: &str, body: &str) -> Request {
 
 pub async fn call(core: &Core, method: Method, target: &str, body: &str) -> Response {
     match core.call(request(method, target, body)).await.unwrap() {
-        Reply::Response(response) => response,
+        Reply::Decided(decided) => decided.response(),
         other => panic!("{other:?}"),
     }
 }
