@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use wavetank_api::kinds::VirtualId;
 use wavetank_api::protobuf;
+use wavetank_api::schema::{Schema, TypeId};
 use wavetank_api::status::{Cause, Named};
 use wavetank_api::strict::{self, Decoded, Encoding, FieldValidation};
 use wavetank_api::{KindId, Status, Time};
@@ -71,6 +72,17 @@ pub(crate) struct WriteOptions {
     pub has_manager: bool,
     /// Apply only: take fields from others.
     pub force: bool,
+}
+
+/// What a body is to be.
+struct Wanted {
+    /// `Deployment`.
+    kind: &'static str,
+    /// `v1`.
+    version: &'static str,
+    /// `apps/v1`.
+    api_version: &'static str,
+    ty: TypeId,
 }
 
 impl Call {
@@ -141,24 +153,13 @@ impl Call {
         validation: FieldValidation,
     ) -> Result<Value, Refusal> {
         let info = kind.info();
-        let decoded = match self.content_type.as_str() {
-            PROTOBUF => Decoded {
-                value: self.decode_protobuf()?,
-                complaints: Vec::new(),
-            },
-            JSON => strict::decode(&self.body, Encoding::Json, kind)
-                .map_err(|error| undecodable(info.kind, info.version, &error.to_string()))?,
-            YAML => strict::decode(&self.body, Encoding::Yaml, kind)
-                .map_err(|error| undecodable(info.kind, info.version, &error.to_string()))?,
-            _ => return Err(Status::unsupported_media_type(&[JSON, YAML, PROTOBUF]).into()),
+        let wanted = Wanted {
+            kind: info.kind,
+            version: info.version,
+            api_version: info.api_version,
+            ty: Schema::builtin().kind(kind),
         };
-        self.accept_decoded(
-            decoded,
-            info.kind,
-            info.version,
-            info.api_version,
-            validation,
-        )
+        self.decode(&wanted, validation)
     }
 
     /// Decodes the body as one of the kinds that are never stored.
@@ -168,24 +169,29 @@ impl Call {
         validation: FieldValidation,
     ) -> Result<Value, Refusal> {
         let info = kind.info();
-        let decoded = match self.content_type.as_str() {
-            PROTOBUF => Decoded {
-                value: self.decode_protobuf()?,
-                complaints: Vec::new(),
-            },
-            JSON => strict::decode_virtual(&self.body, Encoding::Json, kind)
-                .map_err(|error| undecodable(info.kind, info.version, &error.to_string()))?,
-            YAML => strict::decode_virtual(&self.body, Encoding::Yaml, kind)
-                .map_err(|error| undecodable(info.kind, info.version, &error.to_string()))?,
+        let wanted = Wanted {
+            kind: info.kind,
+            version: info.version,
+            api_version: info.api_version,
+            ty: Schema::builtin().virtual_kind(kind),
+        };
+        self.decode(&wanted, validation)
+    }
+
+    fn decode(&mut self, wanted: &Wanted, validation: FieldValidation) -> Result<Value, Refusal> {
+        let encoding = match self.content_type.as_str() {
+            PROTOBUF => {
+                let value = self.decode_protobuf()?;
+                let complaints = Vec::new();
+                return self.accept_decoded(Decoded { value, complaints }, wanted, validation);
+            }
+            JSON => Encoding::Json,
+            YAML => Encoding::Yaml,
             _ => return Err(Status::unsupported_media_type(&[JSON, YAML, PROTOBUF]).into()),
         };
-        self.accept_decoded(
-            decoded,
-            info.kind,
-            info.version,
-            info.api_version,
-            validation,
-        )
+        let decoded = strict::decode_as(&self.body, encoding, wanted.ty)
+            .map_err(|error| undecodable(wanted.kind, wanted.version, &error.to_string()))?;
+        self.accept_decoded(decoded, wanted, validation)
     }
 
     fn decode_protobuf(&self) -> Result<Value, Refusal> {
@@ -205,11 +211,15 @@ impl Call {
     fn accept_decoded(
         &mut self,
         decoded: Decoded,
-        kind: &str,
-        version: &str,
-        api_version: &str,
+        wanted: &Wanted,
         validation: FieldValidation,
     ) -> Result<Value, Refusal> {
+        let Wanted {
+            kind,
+            version,
+            api_version,
+            ..
+        } = *wanted;
         let mut value = decoded.value;
         let said = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
         let (said_version, said_kind) = (said("apiVersion"), said("kind"));
