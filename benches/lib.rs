@@ -4,6 +4,8 @@
 
 use wavetank_sim::Scenario;
 
+pub mod objects;
+
 /// `pods` replicas in Deployments of 500 on `nodes` nodes in three zones, for `until`.
 /// With `eventful`, a rolling update of the first Deployment and the death of a node as well.
 pub fn deployments(nodes: u32, pods: u32, until: &str, eventful: bool) -> Scenario {

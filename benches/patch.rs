@@ -13,6 +13,7 @@ use wavetank_api::apply::{Writer, apply, reset_fields, track};
 use wavetank_api::fields::Set;
 use wavetank_api::schema::Schema;
 use wavetank_api::{KindId, Time, patch};
+use wavetank_benches::objects::{pod, pod_status};
 
 fn writer<'a>(manager: &'a str, subresource: &'a str, reset: &'a Set) -> Writer<'a> {
     let schema = Schema::builtin();
@@ -30,66 +31,6 @@ fn writer<'a>(manager: &'a str, subresource: &'a str, reset: &'a Set) -> Writer<
     }
 }
 
-/// A pod as its ReplicaSet makes it.
-fn pod() -> Value {
-    let tolerates = |key: &str| {
-        let (operator, effect) = ("Exists", "NoExecute");
-        json!({"key": key, "operator": operator, "effect": effect, "tolerationSeconds": 300})
-    };
-    let sources = json!([
-        {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
-        {"configMap": {"name": "kube-root-ca.crt", "items": [
-            {"key": "ca.crt", "path": "ca.crt"},
-        ]}},
-    ]);
-    let mount = "/var/run/secrets/kubernetes.io/serviceaccount";
-    json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {
-            "name": "web-0", "namespace": "default", "uid": "u", "generateName": "web-",
-            "labels": {"app": "web", "pod-template-hash": "abc"},
-            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web",
-                "uid": "u2", "controller": true, "blockOwnerDeletion": true}],
-        },
-        "spec": {
-            "containers": [{
-                "name": "web", "image": "nginx", "imagePullPolicy": "Always",
-                "resources": {"requests": {"cpu": "100m"}}, "terminationMessagePolicy": "File",
-                "terminationMessagePath": "/dev/termination-log",
-                "volumeMounts": [{"mountPath": mount, "name": "token", "readOnly": true}],
-            }],
-            "dnsPolicy": "ClusterFirst", "enableServiceLinks": true, "restartPolicy": "Always",
-            "schedulerName": "default-scheduler", "securityContext": {}, "nodeName": "n1",
-            "serviceAccountName": "default", "terminationGracePeriodSeconds": 30,
-            "tolerations": [tolerates("node.kubernetes.io/not-ready"),
-                tolerates("node.kubernetes.io/unreachable")],
-            "volumes": [
-                {"name": "token", "projected": {"defaultMode": 420, "sources": sources}},
-            ],
-        },
-        "status": {"phase": "Pending", "qosClass": "Burstable"},
-    })
-}
-
-/// Its status once it runs.
-fn status(ready: &str) -> Value {
-    let at = "2026-01-01T00:00:00Z";
-    let condition = |of: &str, status: &str| {
-        let probed = Value::Null;
-        json!({"type": of, "status": status, "lastProbeTime": probed, "lastTransitionTime": at})
-    };
-    json!({
-        "phase": "Running", "qosClass": "Burstable", "startTime": at,
-        "hostIP": "10.0.0.1", "podIP": "10.1.0.5",
-        "hostIPs": [{"ip": "10.0.0.1"}], "podIPs": [{"ip": "10.1.0.5"}],
-        "conditions": [condition("Initialized", "True"), condition("Ready", ready),
-            condition("ContainersReady", ready), condition("PodScheduled", "True")],
-        "containerStatuses": [{"name": "web", "ready": ready == "True", "restartCount": 0,
-            "image": "nginx", "imageID": "sha256:x", "containerID": "c://x", "started": true,
-            "state": {"running": {"startedAt": at}}, "lastState": {}}],
-    })
-}
-
 fn benches(c: &mut Criterion) {
     let (main, sub) = (reset_fields(&[&["status"]]), reset_fields(&[&["spec"]]));
     let mut created = pod();
@@ -99,11 +40,11 @@ fn benches(c: &mut Criterion) {
         &writer("kube-controller-manager", "", &main),
     );
     let mut live = created.clone();
-    live["status"] = status("False");
+    live["status"] = pod_status("False");
     let kubelet = writer("kubelet", "status", &sub);
     track(Some(&created), &mut live, &kubelet);
     let mut changed = live.clone();
-    changed["status"] = status("True");
+    changed["status"] = pod_status("True");
 
     let mut measure = |name: &str, input: &Value, run: &dyn Fn(Value) -> Value| {
         c.bench_function(name, |bencher| {
