@@ -23,11 +23,18 @@
 )]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use cluster::{Cluster, free_port, kubectls};
+use patterns::{fits, line_fits};
+
+#[path = "player/cluster.rs"]
+mod cluster;
+#[path = "player/patterns.rs"]
+mod patterns;
 
 /// How long `$~` tries: longer than the 65 seconds for which a controller leaves an object alone
 /// when it does not know whether its write took effect (`src/informer/barrier.rs`), which a machine
@@ -38,94 +45,6 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const LOOK_AROUND: &str = "kubectl get nodes,deploy,rs,pods,events -A -o wide | tail -n 60; \
      kubectl get rs,pods -A -o jsonpath='{range .items[*]}{.metadata.name} {.metadata.uid} \
      {.metadata.ownerReferences}{\"\\n\"}{end}'";
-
-/// A running `wavetank up` with a folder of its own, both gone when it is dropped.
-struct Cluster {
-    process: Child,
-    folder: PathBuf,
-}
-
-impl Cluster {
-    /// Between the choice of a free port and its use another process may take it: then another.
-    fn start(name: &str, nodes: u32) -> Self {
-        let mut attempts = (0..5).filter_map(|_| Self::try_start(name, nodes));
-        attempts.next().expect("wavetank up serves")
-    }
-
-    fn try_start(name: &str, nodes: u32) -> Option<Self> {
-        let folder = std::env::temp_dir().join(format!("wavetank-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).expect("a temporary folder");
-        let mut process = Command::new(env!("CARGO_BIN_EXE_wavetank"))
-            .args(["up", "--nodes", &nodes.to_string()])
-            .args(["--listen", &format!("127.0.0.1:{}", free_port())])
-            .arg("--data-dir")
-            .arg(folder.join("data"))
-            .arg("--kubeconfig")
-            .arg(folder.join("kubeconfig"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("wavetank starts");
-        let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
-        let ready = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .any(|l| l.contains("export KUBECONFIG="));
-        std::thread::spawn(move || lines.for_each(drop));
-        let cluster = Cluster { process, folder };
-        ready.then_some(cluster)
-    }
-
-    fn run(&self, kubectl: &Path, line: &str) -> (String, i32) {
-        let bin = self.folder.join("bin");
-        fs::create_dir_all(&bin).expect("a folder for the link");
-        let link = bin.join("kubectl");
-        let _ = fs::remove_file(&link);
-        std::os::unix::fs::symlink(kubectl, &link).expect("a link to kubectl");
-        let path = std::env::var("PATH").unwrap_or_default();
-        let output = Command::new("sh")
-            .arg("-c")
-            .arg(line)
-            .current_dir(&self.folder)
-            .env("PATH", format!("{}:{path}", bin.display()))
-            .env("HOME", &self.folder)
-            .env("KUBECONFIG", self.folder.join("kubeconfig"))
-            .env("EDITOR", "sed -i s/before/after/")
-            .env("TERM", "dumb")
-            .stdin(Stdio::null())
-            .output()
-            .expect("sh runs");
-        let text = [output.stdout, output.stderr].concat();
-        (
-            String::from_utf8_lossy(&text).into_owned(),
-            output.status.code().unwrap_or(-1),
-        )
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        // SIGINT, as Ctrl-C: leaving nothing behind is part of what is tested.
-        let id = self.process.id().to_string();
-        let _ = Command::new("kill").args(["-INT", &id]).status();
-        let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(10) {
-            if matches!(self.process.try_wait(), Ok(Some(_))) {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it has an address").port()
-}
 
 /// One command of a transcript.
 struct Exchange {
@@ -165,67 +84,6 @@ fn parse(text: &str) -> Vec<Exchange> {
         }
     }
     all
-}
-
-/// Whether a line fits a pattern in which `…` stands for any text.
-fn line_fits(pattern: &str, line: &str) -> bool {
-    let mut rest = line.trim_end();
-    let parts: Vec<&str> = pattern.trim_end().split('…').collect();
-    let last = parts.len() - 1;
-    for (at, part) in parts.iter().enumerate() {
-        let found = match at {
-            0 => rest.strip_prefix(part),
-            _ if at == last && part.is_empty() => Some(""),
-            _ if at == last => rest.ends_with(part).then_some(""),
-            _ => rest.find(part).map(|from| &rest[from + part.len()..]),
-        };
-        match found {
-            Some(after) => rest = after,
-            None => return false,
-        }
-    }
-    rest.is_empty()
-}
-
-/// Whether the output fits: each pattern a line, `…` alone any number of lines.
-fn fits(patterns: &[String], lines: &[&str]) -> bool {
-    match patterns.split_first() {
-        None => lines.is_empty(),
-        Some((any, rest)) if any == "…" => {
-            (0..=lines.len()).any(|skip| fits(rest, &lines[skip..]))
-        }
-        Some((pattern, rest)) => {
-            lines.first().is_some_and(|line| line_fits(pattern, line)) && fits(rest, &lines[1..])
-        }
-    }
-}
-
-/// The kubectls beside the one on PATH: `kubectl.1.31` and on; else the one itself.
-fn kubectls() -> Vec<(String, PathBuf)> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .map(|p| p.join("kubectl"))
-        .find(|p| p.is_file());
-    let Some(kubectl) = found.and_then(|p| fs::canonicalize(p).ok()) else {
-        let what = "skipped: kubectl is not on PATH";
-        assert!(std::env::var_os("WAVETANK_REQUIRE_ALL").is_none(), "{what}");
-        eprintln!("{what}");
-        return Vec::new();
-    };
-    let beside = |version: &str| {
-        let name = format!("{}.{version}", kubectl.file_name()?.to_str()?);
-        let path = kubectl.with_file_name(name);
-        path.is_file().then(|| (version.to_owned(), path))
-    };
-    let versions: Vec<_> = ["1.31", "1.32", "1.33"]
-        .into_iter()
-        .filter_map(beside)
-        .collect();
-    if versions.is_empty() {
-        vec![("path".to_owned(), kubectl)]
-    } else {
-        versions
-    }
 }
 
 fn play(name: &str, nodes: u32) {
