@@ -128,7 +128,8 @@ impl Controller for PodGc {
 }
 
 impl PodGc {
-    /// Nodes that pods are bound to and that have been missing for the whole quarantine.
+    // ANCHOR: quarantined
+    /// Nodes with pods bound to them that were missing for the whole quarantine.
     fn quarantined(&mut self, cx: &Context<'_>) -> Vec<Arc<str>> {
         let nodes = cx.world.nodes.cache();
         let bound = cx
@@ -146,10 +147,12 @@ impl PodGc {
         for node in missing {
             self.missing.entry(node).or_insert(cx.now);
         }
-        let waited = |since: &Time| !cx.guards.on(Guard::M38) || cx.now.since(*since) >= QUARANTINE;
+        let guarded = cx.guards.on(Guard::M38);
+        let waited = |since: &Time| !guarded || cx.now.since(*since) >= QUARANTINE;
         let due = self.missing.iter().filter(|(_, since)| waited(since));
         due.map(|(node, _)| node.clone()).collect()
     }
+    // ANCHOR_END: quarantined
 }
 
 /// Pods of missing nodes, deleted pods that no node ever got, and the oldest of too many finished.
