@@ -272,8 +272,8 @@ fn main() {
     let wanted = std::env::args()
         .skip(1)
         .find(|argument| !argument.starts_with('-'));
-    let runs: [(&str, fn(&mut Cluster)); 4] = [
-        ("config-maps", config_maps),
+    let runs = [
+        ("config-maps", config_maps as fn(&mut Cluster)),
         ("leases", leases),
         ("pods", pods),
         ("deployments", deployments),
