@@ -23,7 +23,7 @@ pub(crate) enum Content {
 
 const FILE_MAGIC: &[u8; 8] = b"WAVETANK";
 /// Grows with each change of the format that older programs cannot read.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 /// Magic 8, version 4, content 4, first frame 8, checksum of all before 4, padding 4.
 pub(crate) const FILE_HEADER: usize = 32;
 

@@ -2,11 +2,14 @@
 //!
 //! The API server hangs Events on leases, so that they are forgotten after an hour.
 //!
-//! 1. A lease's deadline is its last grant or keep-alive plus its time to live.
+//! 1. A lease ends when its time to live has passed since its grant, on the store's own clock.
 //! 2. A key is listed under a lease exactly when its version at the head names that lease.
 //!
-//! Grants and revocations are in the log; keep-alives are not: after recovery each lease has its
-//! whole time to live again, as in etcd after a change of leader.
+//! That clock stands still while the store is down, as etcd's does, so that nothing dies because
+//! nobody could keep it alive. Each grant is logged with its reading; recovery goes on from the
+//! last one, so a restart gives a lease at most the time since the last grant again.
+//!
+//! Left out: keep-alives. An API server grants a new lease instead.
 //!
 //! Book: `book/src/control-plane/store.md`.
 
@@ -17,19 +20,49 @@ use wavetank_api::Time;
 
 use crate::value::{Key, LeaseId};
 
+/// How long the store has been up, over all its lives.
+pub(crate) type Uptime = Duration;
+
+/// When a lease was granted, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Term {
+    pub granted: Uptime,
+    pub ttl: Duration,
+}
+
+impl Term {
+    fn end(self) -> Uptime {
+        self.granted.saturating_add(self.ttl)
+    }
+}
+
 #[derive(Debug)]
 struct Lease {
-    ttl: Duration,
-    deadline: Time,
+    term: Term,
     keys: BTreeSet<Key>,
 }
 
 /// All leases of the head.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Leases {
     table: BTreeMap<LeaseId, Lease>,
-    /// The same deadlines, soonest first.
-    deadlines: BTreeSet<(Time, LeaseId)>,
+    /// When they end, soonest first.
+    ends: BTreeSet<(Uptime, LeaseId)>,
+    /// A moment on the caller's clock and on the store's; written when the store opens.
+    opened: (Time, Uptime),
+    /// When the last lease was granted.
+    last_grant: Uptime,
+}
+
+impl Default for Leases {
+    fn default() -> Self {
+        Leases {
+            table: BTreeMap::new(),
+            ends: BTreeSet::new(),
+            opened: (Time::EPOCH, Uptime::ZERO),
+            last_grant: Uptime::ZERO,
+        }
+    }
 }
 
 impl Leases {
@@ -43,32 +76,30 @@ impl Leases {
         LeaseId::new(last.wrapping_add(1)).unwrap_or(LeaseId(std::num::NonZeroU64::MIN))
     }
 
-    pub fn grant(&mut self, id: LeaseId, ttl: Duration, now: Time) {
-        let deadline = now + ttl;
-        self.table.insert(
-            id,
-            Lease {
-                ttl,
-                deadline,
-                keys: BTreeSet::new(),
-            },
-        );
-        self.deadlines.insert((deadline, id));
+    // ANCHOR: uptime
+    /// The store is up: its clock goes on from the last grant that is known.
+    pub fn open(&mut self, now: Time) {
+        self.opened = (now, self.last_grant);
     }
 
-    /// The whole time to live again; `None` when there is no such lease.
-    pub fn keep_alive(&mut self, id: LeaseId, now: Time) -> Option<Duration> {
-        let lease = self.table.get_mut(&id)?;
-        self.deadlines.remove(&(lease.deadline, id));
-        lease.deadline = now + lease.ttl;
-        self.deadlines.insert((lease.deadline, id));
-        Some(lease.ttl)
+    /// The store's clock.
+    pub fn uptime(&self, now: Time) -> Uptime {
+        let (opened, before) = self.opened;
+        before.saturating_add(now.since(opened))
+    }
+    // ANCHOR_END: uptime
+
+    pub fn grant(&mut self, id: LeaseId, term: Term) {
+        self.last_grant = self.last_grant.max(term.granted);
+        let keys = BTreeSet::new();
+        self.table.insert(id, Lease { term, keys });
+        self.ends.insert((term.end(), id));
     }
 
     /// Removes a lease and gives its keys in order.
     pub fn revoke(&mut self, id: LeaseId) -> Option<BTreeSet<Key>> {
         let lease = self.table.remove(&id)?;
-        self.deadlines.remove(&(lease.deadline, id));
+        self.ends.remove(&(lease.term.end(), id));
         Some(lease.keys)
     }
 
@@ -85,20 +116,20 @@ impl Leases {
         }
     }
 
-    /// A lease whose deadline is at or before `now`.
+    /// A lease whose time is over.
     pub fn expired(&self, now: Time) -> Option<LeaseId> {
-        self.deadlines
-            .first()
-            .filter(|(deadline, _)| *deadline <= now)
-            .map(|(_, id)| *id)
+        let (end, id) = self.ends.first()?;
+        (*end <= self.uptime(now)).then_some(*id)
     }
 
+    /// When the next lease ends.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        let (end, _) = self.ends.first()?;
+        Some(self.opened.0 + end.saturating_sub(self.opened.1))
     }
 
-    /// All leases with their times to live.
-    pub fn iter(&self) -> impl Iterator<Item = (LeaseId, Duration)> {
-        self.table.iter().map(|(id, lease)| (*id, lease.ttl))
+    /// All leases with their terms.
+    pub fn iter(&self) -> impl Iterator<Item = (LeaseId, Term)> {
+        self.table.iter().map(|(id, lease)| (*id, lease.term))
     }
 }

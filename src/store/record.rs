@@ -12,6 +12,7 @@ use std::time::Duration;
 use wavetank_api::Revision;
 
 use crate::frame::PADDING;
+use crate::lease::Term;
 use crate::value::{KeyValue, LeaseId};
 
 /// One record.
@@ -30,7 +31,7 @@ pub(crate) enum Record<'a> {
     Commit,
     Grant {
         id: LeaseId,
-        ttl: Duration,
+        term: Term,
     },
     /// The keys of the lease die at the next revision, if it has any.
     Revoke(LeaseId),
@@ -67,6 +68,10 @@ impl Writer<'_> {
         self.0.extend_from_slice(&number.to_le_bytes());
     }
 
+    fn duration(&mut self, duration: Duration) {
+        self.number(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+    }
+
     fn tagged(&mut self, tag: u8, number: u64) {
         self.0.push(tag);
         self.number(number);
@@ -101,9 +106,10 @@ impl Writer<'_> {
         self.0.push(COMMIT);
     }
 
-    pub fn grant(&mut self, id: LeaseId, ttl: Duration) {
+    pub fn grant(&mut self, id: LeaseId, term: Term) {
         self.tagged(GRANT, id.0.get());
-        self.number(u64::try_from(ttl.as_micros()).unwrap_or(u64::MAX));
+        self.duration(term.granted);
+        self.duration(term.ttl);
     }
 
     pub fn revoke(&mut self, id: LeaseId) {
@@ -165,9 +171,10 @@ impl<'a> Reader<'a> {
             COMMIT => Record::Commit,
             GRANT => {
                 let id = self.lease()??;
+                let (granted, ttl) = (self.duration()?, self.duration()?);
                 Record::Grant {
                     id,
-                    ttl: Duration::from_micros(self.number()?),
+                    term: Term { granted, ttl },
                 }
             }
             REVOKE => Record::Revoke(self.lease()??),
@@ -199,6 +206,10 @@ impl<'a> Reader<'a> {
 
     fn number(&mut self) -> Option<u64> {
         Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
+    }
+
+    fn duration(&mut self) -> Option<Duration> {
+        self.number().map(Duration::from_micros)
     }
 
     fn revision(&mut self) -> Option<Revision> {

@@ -60,7 +60,6 @@ impl Recovery {
             store: None,
             values: 0,
             ended: false,
-            now: self.now,
         };
         while let Some(frame) = frames.next().map_err(damage)? {
             each_record(file, &frame, |record| image.take(record))?;
@@ -99,7 +98,6 @@ impl Recovery {
                 let replay = &mut Replay {
                     store: &mut self.store,
                     within: None,
-                    now: self.now,
                 };
                 each_record(file, &frame, |record| replay.take(record))?;
                 if replay.within.is_some() {
@@ -112,7 +110,7 @@ impl Recovery {
 
     /// The store, ready for the frame that follows.
     pub fn finish(mut self) -> Store {
-        self.store.continue_at(self.next.unwrap_or(0));
+        self.store.continue_at(self.next.unwrap_or(0), self.now);
         self.store
     }
 }
@@ -147,7 +145,6 @@ struct Image {
     store: Option<Store>,
     values: u64,
     ended: bool,
-    now: Time,
 }
 
 impl Image {
@@ -156,8 +153,8 @@ impl Image {
             (store @ None, Record::State(revision)) if revision.0 < BIGGEST => {
                 *store = Some(Store::at_revision(revision))
             }
-            (Some(store), Record::Grant { id, ttl }) => {
-                if !store.restore_lease(id, ttl, self.now) {
+            (Some(store), Record::Grant { id, term }) => {
+                if !store.restore_lease(id, term) {
                     return Err("a lease is there twice");
                 }
             }
@@ -197,7 +194,6 @@ struct Replay<'a> {
     store: &'a mut Store,
     /// The transaction that has begun and not yet committed.
     within: Option<Revision>,
-    now: Time,
 }
 
 impl Replay<'_> {
@@ -229,7 +225,7 @@ impl Replay<'_> {
                 self.store.replayed(revision);
                 self.within = None;
             }
-            (None, Record::Grant { id, ttl }) if self.store.restore_lease(id, ttl, self.now) => {}
+            (None, Record::Grant { id, term }) if self.store.restore_lease(id, term) => {}
             (None, Record::Revoke(id)) if self.store.end_lease(id) => {
                 self.store.replayed(self.store.head());
             }
@@ -242,10 +238,13 @@ impl Replay<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
     use crate::frame::{Building, file_header};
+    use crate::lease::Term;
     use crate::record::Writer;
     use crate::value::LeaseId;
 
@@ -258,7 +257,10 @@ mod tests {
             1 => writer.put(key, b"v", lease),
             2 => writer.delete(key),
             3 => writer.commit(),
-            4 => writer.grant(LeaseId(std::num::NonZeroU64::MIN), std::time::Duration::MAX),
+            4 => {
+                let (granted, ttl) = (Duration::from_micros(number), Duration::MAX);
+                writer.grant(LeaseId(std::num::NonZeroU64::MIN), Term { granted, ttl });
+            }
             5 => writer.revoke(LeaseId(std::num::NonZeroU64::MIN)),
             6 => writer.state(revision),
             7 => writer.end(number),

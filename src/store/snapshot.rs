@@ -11,11 +11,11 @@
 //! Book: `book/src/control-plane/store.md`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use wavetank_api::Revision;
 
 use crate::frame::{Building, Content, file_header};
+use crate::lease::Term;
 use crate::record::Writer;
 use crate::txn::Ticket;
 use crate::value::{KeyValue, LeaseId};
@@ -30,7 +30,7 @@ pub struct Snapshot {
     pub(crate) after: Ticket,
     pub(crate) revision: Revision,
     pub(crate) values: Vec<Arc<KeyValue>>,
-    pub(crate) leases: Vec<(LeaseId, Duration)>,
+    pub(crate) leases: Vec<(LeaseId, Term)>,
 }
 
 impl Snapshot {
@@ -76,8 +76,8 @@ impl Iterator for Parts<'_> {
         let mut frame = Building::default();
         if from == 0 {
             Writer(frame.payload()).state(self.snapshot.revision);
-            for (id, ttl) in &self.snapshot.leases {
-                Writer(frame.payload()).grant(*id, *ttl);
+            for (id, term) in &self.snapshot.leases {
+                Writer(frame.payload()).grant(*id, *term);
             }
         }
         let mut place = from;

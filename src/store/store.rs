@@ -24,7 +24,7 @@ use wavetank_api::{Revision, Time};
 use crate::frame::Building;
 use crate::history::{Batch, History, WatchId};
 use crate::index::Index;
-use crate::lease::Leases;
+use crate::lease::{Leases, Term};
 use crate::record::Writer;
 use crate::snapshot::Snapshot;
 use crate::txn::{Answer, Compare, Op, Refused, Ticket, Txn, TxnResult, check};
@@ -390,26 +390,20 @@ impl Store {
     }
     // ANCHOR_END: compact
 
-    /// Grants a lease for `ttl`, which must be kept alive before that. `None` lets the store choose
-    /// the number. Answered like a transaction.
+    /// Grants a lease for `ttl`: then it is over, and its keys with it. `None` lets the store
+    /// choose the number. Answered like a transaction.
     pub fn grant(&mut self, id: Option<LeaseId>, ttl: Duration, now: Time) -> (LeaseId, Ticket) {
         let id = id.unwrap_or_else(|| self.leases.unused());
         let answer = if self.leases.has(id) {
             Err(Refused::LeaseExists(id))
         } else {
-            Writer(self.frame.payload()).grant(id, ttl);
-            self.leases.grant(id, ttl, now);
+            let granted = self.leases.uptime(now);
+            let term = Term { granted, ttl };
+            Writer(self.frame.payload()).grant(id, term);
+            self.leases.grant(id, term);
             Ok(self.done())
         };
         (id, self.promise(answer))
-    }
-
-    /// Starts the lease's time anew and gives its length. Not logged: a recovered lease has its
-    /// whole time again anyhow.
-    pub fn keep_alive(&mut self, id: LeaseId, now: Time) -> Result<Duration, Refused> {
-        self.leases
-            .keep_alive(id, now)
-            .ok_or(Refused::LeaseNotFound(id))
     }
 
     /// Ends a lease and deletes its keys at one revision. Answered like a transaction.
@@ -432,7 +426,7 @@ impl Store {
         tickets
     }
 
-    /// When the next lease is over, unless it is kept alive.
+    /// When the next lease is over.
     pub fn next_expiry(&self) -> Option<Time> {
         self.leases.next_deadline()
     }
@@ -502,10 +496,10 @@ impl Store {
     }
 
     /// Puts back a lease.
-    pub(crate) fn restore_lease(&mut self, id: LeaseId, ttl: Duration, now: Time) -> bool {
+    pub(crate) fn restore_lease(&mut self, id: LeaseId, term: Term) -> bool {
         let new = !self.leases.has(id);
         if new {
-            self.leases.grant(id, ttl, now);
+            self.leases.grant(id, term);
         }
         new
     }
@@ -521,9 +515,10 @@ impl Store {
         self.visible = head;
     }
 
-    /// Recovery is over: the next frame has this number.
-    pub(crate) fn continue_at(&mut self, frame: u64) {
+    /// Recovery is over: the next frame has this number, and the leases' time goes on.
+    pub(crate) fn continue_at(&mut self, frame: u64, now: Time) {
         self.next_frame = frame;
+        self.leases.open(now);
     }
 
     /// The number of the next frame.

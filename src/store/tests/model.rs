@@ -484,22 +484,20 @@ fn a_deleted_key_takes_no_space_after_compaction() {
 }
 
 #[test]
-fn a_lease_is_kept_alive_or_takes_its_keys_along() {
+fn a_lease_takes_its_keys_along() {
     let (mut store, start) = (Store::new(), Time::EPOCH);
     let minute = Duration::from_secs(60);
     let (id, _) = store.grant(None, minute, start);
     let lease = Some(id);
-    store.stage(Txn::new(vec![Op::Put {
-        key: "e".into(),
-        value: "v".into(),
-        lease,
-    }]));
-    store.keep_alive(id, start + minute / 2).unwrap();
-    assert!(store.expire(start + minute).is_empty());
-    assert_eq!(store.expire(start + minute + minute / 2).len(), 1);
+    let (key, value) = ("e".into(), "v".into());
+    store.stage(Txn::new(vec![Op::Put { key, value, lease }, put("f")]));
+    assert_eq!(store.next_expiry(), Some(start + minute));
+    assert!(store.expire(start + minute / 2).is_empty());
+    assert_eq!(store.expire(start + minute).len(), 1);
     flush(&mut store);
     assert_eq!(store.get("e", None).unwrap(), None);
-    assert_eq!(store.keep_alive(id, start), Err(Refused::LeaseNotFound(id)));
+    assert!(store.get("f", None).unwrap().is_some());
+    assert_eq!(store.next_expiry(), None);
 }
 
 #[test]

@@ -265,3 +265,69 @@ fn a_snapshot_lets_old_segments_go() {
     let back = open(&mut run.log, Time::EPOCH).unwrap();
     run.check(&back);
 }
+
+/// What happens to leases: seconds, and how far the clock of the next life is off.
+#[derive(Clone, Debug)]
+enum Turn {
+    Wait(u64),
+    Grant(u64),
+    Restart { later: i64 },
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    prop_oneof![
+        4 => (1..30u64).prop_map(Turn::Wait),
+        3 => (1..90u64).prop_map(Turn::Grant),
+        1 => (-1000..1000i64).prop_map(|later| Turn::Restart { later }),
+    ]
+}
+
+proptest! {
+    /// `lease.rs`, invariant 1.
+    #[test]
+    fn a_lease_ends_when_the_store_has_been_up_for_its_time_whatever_the_restarts(
+        turns in prop::collection::vec(turn(), 1..40),
+    ) {
+        let mut log = MemoryLog::new();
+        let mut now = Time::from_secs(1_000_000);
+        let mut store = open(&mut log, now).unwrap();
+        // Seconds up, those at the last grant, and those that restarts gave again; each lease's
+        // end, and what had been given again when it was granted.
+        let (mut up, mut last, mut again) = (0, 0, 0);
+        let mut leases: Vec<(LeaseId, u64, u64)> = Vec::new();
+        for turn in turns {
+            match turn {
+                Turn::Wait(seconds) => {
+                    up += seconds;
+                    now = now + Duration::from_secs(seconds);
+                }
+                Turn::Grant(ttl) => {
+                    let (id, _) = store.grant(None, Duration::from_secs(ttl), now);
+                    let key = Arc::from(id.0.to_string());
+                    let value = "v".into();
+                    store.stage(Txn::new(vec![Op::Put { key, value, lease: Some(id) }]));
+                    leases.push((id, up + ttl, again));
+                    last = up;
+                }
+                Turn::Restart { later } => {
+                    now = Time::from_secs(now.as_secs() + later);
+                    store = open(&mut log, now).unwrap();
+                    again += up - last;
+                    last = up;
+                }
+            }
+            store.expire(now);
+            if let Some((ticket, bytes)) = store.unsynced() {
+                log.append(&bytes).unwrap();
+                log.sync().unwrap();
+                store.durable(ticket);
+            }
+            leases.retain(|(id, end, before)| {
+                let lives = store.get(&id.0.to_string(), None).unwrap().is_some();
+                assert!(lives || up >= *end, "not before its time");
+                assert!(!lives || up < end + again - before, "and not after it");
+                lives
+            });
+        }
+    }
+}
