@@ -85,6 +85,13 @@ impl Cluster {
                     self.api.observe(&batch, NOW);
                     next
                 }
+                Step::Grant(ticket, ttl) => {
+                    self.store.grant(None, ttl, NOW);
+                    let (upto, _) = self.store.unsynced().unwrap();
+                    let (_, answer) = self.store.durable(upto).pop().unwrap();
+                    self.api
+                        .resume(ticket, Resumed::Txn(Ok(answer.unwrap())), NOW)
+                }
                 Step::Wait(ticket) => {
                     assert!(waiting.replace(ticket).is_none(), "the cache is up to date");
                     self.api.woken(NOW).pop().unwrap().1

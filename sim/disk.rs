@@ -1,12 +1,14 @@
 //! The store of a simulated cluster and the disk below it.
 //!
 //! Transactions are staged as they come; while one group is being synced the next collects, as a
-//! real log does. When the sync is done, the answers of the group are released in order.
+//! real log does. When the sync is done, the answers of the group are released in order. Leases end
+//! at the world's time, as transactions of nobody.
 //!
 //! 1. No answer is released before the records it depends on are synced.
 //!
 //! Book: `book/src/simulator/world.md`.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 
 use wavetank_api::Time;
@@ -15,7 +17,7 @@ use wavetank_store::{Log, MemoryLog, Refused, Store, Ticket, Txn, TxnResult};
 
 use crate::trace::EventId;
 
-/// Who waits for a transaction.
+/// Who waits for a transaction or a grant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiter {
     pub(crate) server: usize,
@@ -36,6 +38,8 @@ pub(crate) struct Disk {
     waiting: BTreeMap<Ticket, Waiter>,
     /// The group that is being synced.
     syncing: Option<Ticket>,
+    /// When leases are looked at next.
+    alarm: Option<Time>,
 }
 
 impl Disk {
@@ -49,6 +53,7 @@ impl Disk {
             log,
             waiting: BTreeMap::new(),
             syncing: None,
+            alarm: None,
         }
     }
 
@@ -56,6 +61,32 @@ impl Disk {
     pub(crate) fn stage(&mut self, txn: Txn, waiter: Waiter) {
         let ticket = self.store.stage(txn);
         self.waiting.insert(ticket, waiter);
+    }
+
+    /// Stages the grant of a lease.
+    pub(crate) fn grant(&mut self, ttl: Duration, now: Time, waiter: Waiter) {
+        let (_, ticket) = self.store.grant(None, ttl, now);
+        self.waiting.insert(ticket, waiter);
+    }
+
+    /// When the next lease ends, unless the alarm is set for that time or before.
+    pub(crate) fn set_alarm(&mut self) -> Option<Time> {
+        let next = self.store.next_expiry()?;
+        if self.alarm.is_some_and(|set| set <= next) {
+            return None;
+        }
+        self.alarm = Some(next);
+        self.alarm
+    }
+
+    /// Ends the leases that are over; false when the alarm is set for another time.
+    pub(crate) fn expire(&mut self, now: Time) -> bool {
+        if self.alarm != Some(now) {
+            return false;
+        }
+        self.alarm = None;
+        self.store.expire(now);
+        true
     }
 
     /// Starts to sync what has collected; false when there is nothing, or a sync is under way.

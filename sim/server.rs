@@ -116,13 +116,14 @@ impl World {
                     return self.answer(server, origin, decided.response());
                 }
                 Step::Txn(ticket, txn) => {
-                    self.wait_for(server, ticket, origin);
-                    let waiter = Waiter {
-                        server,
-                        ticket,
-                        cause: self.current,
-                    };
+                    let waiter = self.wait_for_store(server, ticket, origin);
                     self.disk.stage(txn, waiter);
+                    return self.start_sync(self.current);
+                }
+                Step::Grant(ticket, ttl) => {
+                    let waiter = self.wait_for_store(server, ticket, origin);
+                    self.disk.grant(ttl, self.now, waiter);
+                    self.wait_for_expiry();
                     return self.start_sync(self.current);
                 }
                 Step::Revision(ticket) => {
@@ -153,6 +154,15 @@ impl World {
         host.callers.insert(ticket, origin);
         if let Some(origin) = origin {
             host.pending.insert(origin, Pending::Answer(ticket));
+        }
+    }
+
+    fn wait_for_store(&mut self, server: usize, ticket: Ticket, origin: Option<Origin>) -> Waiter {
+        self.wait_for(server, ticket, origin);
+        Waiter {
+            server,
+            ticket,
+            cause: self.current,
         }
     }
 

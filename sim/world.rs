@@ -67,6 +67,8 @@ pub(crate) enum Event {
     HangUp { server: usize, origin: Origin },
     /// A group of transactions is on disk.
     Synced,
+    /// A lease is over, if the store still waits for this very time.
+    Expire,
     /// A batch of the store's watch reaches an API server's cache.
     Observe { server: usize, batch: Batch },
     /// A timer of an API server.
@@ -148,6 +150,7 @@ impl World {
             }
             Event::HangUp { server, origin } => self.hang_up(server, origin, cause),
             Event::Synced => self.synced(cause),
+            Event::Expire => self.expire(cause),
             Event::Observe { server, batch } => self.observe(server, &batch, cause),
             Event::ServerTick { server } => self.server_tick(server, cause),
             Event::Compact { at } => self.compact(at, cause),
@@ -388,6 +391,24 @@ impl World {
             let at = self.network.synced(self.now);
             self.agenda.add(at, cause, Event::Synced);
         }
+    }
+
+    /// Sets the alarm for the lease that ends next.
+    pub(crate) fn wait_for_expiry(&mut self) {
+        if let Some(at) = self.disk.set_alarm() {
+            self.agenda
+                .add(at.max(self.now), self.current, Event::Expire);
+        }
+    }
+
+    /// The keys of leases that are over go.
+    fn expire(&mut self, cause: EventId) {
+        if !self.disk.expire(self.now) {
+            return;
+        }
+        self.mark(cause, b'e', 0, 0, &[]);
+        self.wait_for_expiry();
+        self.start_sync(self.current);
     }
 
     fn synced(&mut self, cause: EventId) {

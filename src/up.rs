@@ -21,7 +21,7 @@ use wavetank_serve::{
     kept_token, listen, random_token, wall_time,
 };
 use wavetank_sim::cluster::machine;
-use wavetank_sim::scenario::ClusterSpec;
+use wavetank_sim::scenario::{ClusterSpec, parse_span};
 
 use crate::nodes::{Hands, Machine, Machines};
 
@@ -44,12 +44,20 @@ pub struct Arguments {
     /// Where the cluster is kept [default: $XDG_DATA_HOME/wavetank or ~/.local/share/wavetank].
     #[arg(long)]
     data_dir: Option<PathBuf>,
+    /// How long an Event is kept after its last change: 1h, 30m, 90s. 0s keeps all.
+    #[arg(long, default_value = "1h", value_parser = span)]
+    event_ttl: Duration,
     /// Where the API server listens.
     #[arg(long, default_value = "127.0.0.1:6443")]
     listen: SocketAddr,
     /// Where to write the kubeconfig [default: kubeconfig in the data directory].
     #[arg(long)]
     kubeconfig: Option<PathBuf>,
+}
+
+/// Reads a span for a flag.
+fn span(text: &str) -> Result<Duration, String> {
+    parse_span(text).ok_or_else(|| "a span is such as 90s, 1h30m or 250ms".to_owned())
 }
 
 /// Serves until Ctrl-C.
@@ -167,6 +175,7 @@ fn apiserver(arguments: &Arguments, pki: &Pki, token: &str) -> Result<Config> {
     }
     let mut config = Config::new("apiserver", seed, Box::new(Es256::open(pki)?));
     config.ca_pem = pki.ca_pem().to_owned();
+    config.event_ttl = arguments.event_ttl;
     if let SocketAddr::V4(address) = arguments.listen {
         config.advertise = Address {
             ip: *address.ip(),

@@ -1,7 +1,11 @@
 //! Whole clusters in virtual time: one seed, one history, and what must come of it.
 #![allow(clippy::unwrap_used, reason = "the panic of a test is its verdict")]
 
+use std::time::Duration;
+
+use wavetank_api::Time;
 use wavetank_sim::explain::explain;
+use wavetank_sim::world::BEGINNING;
 use wavetank_sim::{Scenario, Seed, TraceHash, World};
 
 const ROLLING_UPDATE: &str = include_str!("../scenarios/rolling-update.yaml");
@@ -117,4 +121,69 @@ until: 5s
         failures[0].contains("namespaces \"nosuch\" not found"),
         "{failures:?}"
     );
+}
+
+/// How long ago an event was last seen, in seconds.
+fn age(event: &serde_json::Value, now: Time) -> u64 {
+    let times = [
+        "/lastTimestamp",
+        "/eventTime",
+        "/series/lastObservedTime",
+        "/metadata/creationTimestamp",
+    ];
+    let times = times.iter().filter_map(|at| event.pointer(at)?.as_str());
+    let last = times.filter_map(Time::parse).max().unwrap();
+    now.since(last).as_secs()
+}
+
+#[test]
+fn in_two_hours_no_event_outlives_its_time_and_their_number_is_bounded() {
+    let mut text = String::from(
+        "
+cluster: { nodes: 3 }
+steps:
+  - at: 10s
+    create:
+      - apiVersion: apps/v1
+        kind: Deployment
+        metadata: { name: web, namespace: default }
+        spec:
+          replicas: 3
+          selector: { matchLabels: { app: web } }
+          template:
+            metadata: { labels: { app: web } }
+            spec: { containers: [{ name: web, image: nginx }] }
+",
+    );
+    for minute in (5..120).step_by(5) {
+        text.push_str(&format!(
+            "  - at: {minute}m
+    patch:
+      object: deployments.apps/default/web
+      merge: {{ spec: {{ template: {{ metadata: {{ annotations: {{ at: '{minute}' }} }} }} }} }}
+"
+        ));
+    }
+    text.push_str("until: 2h\n");
+    let scenario = Scenario::parse(&text).unwrap();
+    let mut world = World::new(&scenario, Seed(7), false);
+    let mut counts = Vec::new();
+    for minute in 1..=120 {
+        world.run_until(BEGINNING + Duration::from_secs(60 * minute));
+        let events = world.range("/registry/events/");
+        counts.push(events.len());
+        for kv in events {
+            let event = serde_json::from_slice(&kv.value).unwrap();
+            // An hour, the minute for which a lease is shared, and what a write takes.
+            assert!(
+                age(&event, world.now()) <= 3600 + 60 + 5,
+                "{}: {event}",
+                kv.key
+            );
+        }
+    }
+    let in_the_first_hour = counts[59];
+    assert!(in_the_first_hour > 100, "{counts:?}");
+    let most = counts.iter().max().unwrap();
+    assert!(*most < in_the_first_hour * 12 / 10, "{counts:?}");
 }

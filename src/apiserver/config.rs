@@ -3,6 +3,7 @@
 //! Book: `book/src/control-plane/apiserver.md`.
 
 use core::ops::RangeInclusive;
+use core::time::Duration;
 use std::net::Ipv4Addr;
 
 use crate::step::Address;
@@ -26,12 +27,15 @@ pub struct Config {
     pub ca_pem: String,
     /// Bearer tokens that stand for a user.
     pub tokens: Vec<StaticToken>,
+    /// How long an Event is kept after its last change; zero: for ever (`--event-ttl`).
+    pub event_ttl: Duration,
     /// Where clients reach this server.
     pub advertise: Address,
 }
 
 impl Config {
-    /// A server with upstream's defaults: services in 10.96.0.0/12, node ports 30000 to 32767.
+    /// A server with upstream's defaults: services in 10.96.0.0/12, node ports 30000 to 32767,
+    /// events kept for an hour.
     pub fn new(name: impl Into<String>, seed: [u8; 32], signer: Box<dyn TokenSigner>) -> Self {
         Config {
             name: name.into(),
@@ -45,6 +49,7 @@ impl Config {
             node_port_range: 30000..=32767,
             ca_pem: String::new(),
             tokens: Vec::new(),
+            event_ttl: Duration::from_secs(3600),
             advertise: Address {
                 ip: Ipv4Addr::LOCALHOST,
                 port: 6443,

@@ -2,17 +2,20 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
+use core::time::Duration;
+
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
-use wavetank_api::{Revision, Time};
+use wavetank_api::{KindId, Revision, Time};
 use wavetank_store::Txn;
 
 use crate::cache::Cache;
 use crate::call::Call;
 use crate::collection::Collection;
 use crate::config::Config;
+use crate::lifetime::Lifetimes;
 use crate::lists::ListOptions;
 use crate::metrics::Metrics;
 use crate::reply::Answer;
@@ -27,6 +30,7 @@ pub(crate) struct Core {
     pub streams: Streams,
     pub metrics: Metrics,
     pub chance: Chance,
+    pub lifetimes: Lifetimes,
 }
 
 /// The server's own source of chance, from the seed in its configuration.
@@ -43,6 +47,8 @@ pub(crate) enum Task {
     Watch(Box<ListOptions>),
     /// Decide on a write once the live state is there.
     Look(Box<Write>),
+    /// Decide once more, now that a lease for the object, asked for at this time, is there.
+    Lease(Box<Write>, Time),
     /// End a write, or try once more.
     Commit(Box<Commit>),
     /// Delete one after the other.
@@ -64,6 +70,8 @@ pub(crate) enum Next {
     Wait(Revision, Task),
     /// Hand this to the store, and go on with the result.
     Txn(Txn, Task),
+    /// Ask the store for a lease of this length, and go on with the result.
+    Grant(Duration, Task),
     /// Answer with a stream.
     Stream(StreamId),
     /// Join the client with a kubelet.
@@ -83,8 +91,15 @@ impl Core {
             streams: Streams::default(),
             metrics: Metrics::default(),
             chance: Chance(ChaCha8Rng::from_seed(config.seed)),
+            lifetimes: Lifetimes::default(),
             config,
         }
+    }
+
+    /// How long an object of this kind is kept after its last change, if not for ever.
+    pub fn ttl(&self, kind: KindId) -> Option<Duration> {
+        let ttl = self.config.event_ttl;
+        (kind == KindId::Event && !ttl.is_zero()).then_some(ttl)
     }
 }
 
@@ -140,7 +155,9 @@ impl Task {
             Task::Connect => crate::subresources::connect::connect(core, call),
             Task::Token(request) => crate::subresources::token::sign(core, call, &request, now),
             Task::Look(write) => write.attempt(core, call, now),
-            Task::Commit(_) => Next::Done(Answer::internal("a commit does not wait for the cache")),
+            Task::Lease(..) | Task::Commit(_) => {
+                Next::Done(Answer::internal("this request does not wait for the cache"))
+            }
         }
     }
 }

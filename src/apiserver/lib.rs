@@ -26,6 +26,7 @@ mod create;
 mod delete;
 pub mod field;
 pub mod kinds;
+mod lifetime;
 mod lists;
 mod managed;
 mod metadata;

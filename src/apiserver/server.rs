@@ -58,7 +58,7 @@ struct Pending {
 enum Waits {
     /// The store's revision.
     Revision,
-    /// The outcome of a transaction.
+    /// The outcome of a transaction or a grant.
     Txn,
     /// The cache reaching a revision, until a time.
     Cache(Revision, Time),
@@ -239,6 +239,9 @@ impl ApiServer {
                     return Step::Stream(head, stream);
                 }
                 Next::Txn(txn, task) => return Step::Txn(self.keep(call, task, Waits::Txn), txn),
+                Next::Grant(ttl, task) => {
+                    return Step::Grant(self.keep(call, task, Waits::Txn), ttl);
+                }
                 Next::Revision(task) => {
                     return Step::Revision(self.keep(call, task, Waits::Revision));
                 }
@@ -379,6 +382,7 @@ impl Task {
     ) -> Next {
         match self {
             Task::Look(write) => write.looked(result, core, call, now),
+            Task::Lease(write, asked) => write.leased(result, asked, core, call, now),
             Task::Commit(commit) => commit.done(result, core, call, now),
             Task::Collection(collection) => collection.resume(result, core, call, now),
             _ => Next::Done(Answer::internal("this request has no transaction")),

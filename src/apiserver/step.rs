@@ -8,6 +8,7 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
+use core::time::Duration;
 use std::net::Ipv4Addr;
 
 use bytes::Bytes;
@@ -33,6 +34,8 @@ pub enum Step {
     Respond(Decided),
     /// Give this transaction to the store, then `resume` with [`Input::Txn`].
     Txn(Ticket, Txn),
+    /// Ask the store for a lease of this length, then `resume` with [`Input::Txn`].
+    Grant(Ticket, Duration),
     /// Ask the store for its revision, then `resume` with [`Input::Revision`].
     Revision(Ticket),
     /// The watch cache is behind: `woken` gives the next step once it has caught up.
@@ -46,7 +49,7 @@ pub enum Step {
 /// What the shell brings back.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// The outcome of a [`Step::Txn`].
+    /// The outcome of a [`Step::Txn`] or [`Step::Grant`].
     Txn(Result<TxnResult, Unavailable>),
     /// The answer to a [`Step::Revision`].
     Revision(Revision),

@@ -2,12 +2,14 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
+use core::time::Duration;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use wavetank_api::http::Peer;
 use wavetank_api::{Method, Request, Response, Revision, Time};
-use wavetank_store::{Store, Txn, TxnResult, WatchId};
+use wavetank_store::{self as store, Store, Txn, TxnResult, WatchId};
 
 use crate::config::{Config, TokenSigner};
 use crate::server::ApiServer;
@@ -77,6 +79,24 @@ impl Cluster {
     /// Commits a transaction and gives its result.
     pub fn commit(&mut self, txn: Txn) -> TxnResult {
         let ticket = self.store.stage(txn);
+        self.sync(ticket)
+    }
+
+    /// Grants a lease.
+    pub fn grant(&mut self, ttl: Duration) -> TxnResult {
+        let (_, ticket) = self.store.grant(None, ttl, self.now);
+        self.sync(ticket)
+    }
+
+    /// Lets time pass; leases end.
+    pub fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+        if let Some(ticket) = self.store.expire(self.now).pop() {
+            self.sync(ticket);
+        }
+    }
+
+    fn sync(&mut self, ticket: store::Ticket) -> TxnResult {
         let upto = self.store.unsynced().map_or(ticket, |(upto, _)| upto);
         let mut results = self.store.durable(upto.max(ticket));
         let at = results.iter().position(|(t, _)| *t == ticket).unwrap();
@@ -99,6 +119,10 @@ impl Cluster {
                 Step::Txn(ticket, txn) => {
                     let result = self.commit(txn);
                     self.observe();
+                    self.server.resume(ticket, Input::Txn(Ok(result)), self.now)
+                }
+                Step::Grant(ticket, ttl) => {
+                    let result = self.grant(ttl);
                     self.server.resume(ticket, Input::Txn(Ok(result)), self.now)
                 }
                 Step::Revision(ticket) => {

@@ -3,5 +3,6 @@
 //! Book: `book/src/control-plane/apiserver.md`.
 
 mod chaos;
+mod events;
 mod verbs;
 mod watches;

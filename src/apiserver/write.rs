@@ -20,11 +20,12 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use wavetank_api::{KindId, Revision, Status, Time};
-use wavetank_store::{Compare, Key, KeyValue, Op as StoreOp, Txn, TxnResult};
+use wavetank_store::{Compare, Key, KeyValue, LeaseId, Op as StoreOp, Txn, TxnResult};
 
 use crate::cache::Cache;
 use crate::call::Call;
 use crate::core::{Core, Next, Task};
+use crate::lifetime::Lifetimes;
 use crate::object::{Stored, decode, encode};
 use crate::reply::{Answer, Refusal};
 use crate::strategy::View;
@@ -60,6 +61,8 @@ pub(crate) struct Write {
     pub seen: Seen,
     /// Keys beside the object's that are read with it.
     pub beside: Vec<Key>,
+    /// What the new version is to hang on, if the kind is not kept for ever.
+    lease: Option<LeaseId>,
     attempts: u32,
 }
 
@@ -163,6 +166,7 @@ impl Write {
             key: key.into(),
             seen: Seen::default(),
             beside,
+            lease: None,
             attempts: 0,
         })
     }
@@ -210,8 +214,33 @@ impl Write {
             let last = before.as_deref();
             return Next::Done(self.answer(decision, last, current.revision));
         }
+        if matches!(decision.outcome, Outcome::Put(_))
+            && let Some(ttl) = core.ttl(self.kind)
+        {
+            self.lease = self.lease.or_else(|| core.lifetimes.lend(ttl, now));
+            if self.lease.is_none() {
+                return Next::Grant(Lifetimes::whole(ttl), Task::Lease(self, now));
+            }
+        }
         self.commit(decision, before)
         // ANCHOR_END: attempt
+    }
+
+    /// Decides again, with the lease that was granted.
+    pub fn leased(
+        mut self: Box<Self>,
+        result: TxnResult,
+        asked: Time,
+        core: &mut Core,
+        call: &mut Call,
+        now: Time,
+    ) -> Next {
+        let (Some(id), Some(ttl)) = (result.granted, core.ttl(self.kind)) else {
+            return Next::Done(Answer::internal("the store granted no lease"));
+        };
+        core.lifetimes.granted(ttl, id, asked);
+        self.lease = Some(id);
+        self.attempt(core, call, now)
     }
 
     /// Asks for the live state.
@@ -241,7 +270,7 @@ impl Write {
                 StoreOp::Put {
                     key: self.key.clone(),
                     value,
-                    lease: None,
+                    lease: self.lease,
                 }
             }
             _ => StoreOp::Delete {

@@ -60,7 +60,7 @@ pub(crate) struct Engine {
     housekeeping: Housekeeping,
     /// A frame is with the log thread.
     committing: bool,
-    /// Requests whose transaction is staged.
+    /// Requests whose transaction or grant is staged.
     staged: BTreeMap<store::Ticket, (Ticket, Client)>,
     /// Requests that wait for the watch cache.
     waiting: BTreeMap<Ticket, Client>,
@@ -205,6 +205,11 @@ impl Engine {
                 Step::Tunnel(tunnel) => return reply(client, Reply::Tunnel(tunnel)),
                 Step::Txn(ticket, txn) => {
                     let staged = self.store.stage(txn);
+                    self.staged.insert(staged, (ticket, client));
+                    return;
+                }
+                Step::Grant(ticket, ttl) => {
+                    let (_, staged) = self.store.grant(None, ttl, self.clock.now());
                     self.staged.insert(staged, (ticket, client));
                     return;
                 }

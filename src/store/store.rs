@@ -190,6 +190,7 @@ impl Store {
             succeeded,
             revision: self.head,
             gets,
+            granted: None,
         }
     }
 
@@ -401,7 +402,7 @@ impl Store {
             let term = Term { granted, ttl };
             Writer(self.frame.payload()).grant(id, term);
             self.leases.grant(id, term);
-            Ok(self.done())
+            Ok(self.done(Some(id)))
         };
         (id, self.promise(answer))
     }
@@ -410,7 +411,7 @@ impl Store {
     pub fn revoke(&mut self, id: LeaseId) -> Ticket {
         let answer = if self.end_lease(id) {
             Writer(self.frame.payload()).revoke(id);
-            Ok(self.done())
+            Ok(self.done(None))
         } else {
             Err(Refused::LeaseNotFound(id))
         };
@@ -445,11 +446,12 @@ impl Store {
         true
     }
 
-    fn done(&self) -> TxnResult {
+    fn done(&self, granted: Option<LeaseId>) -> TxnResult {
         TxnResult {
             succeeded: true,
             revision: self.head,
             gets: Vec::new(),
+            granted,
         }
     }
 

@@ -73,7 +73,7 @@ impl Txn {
     }
 }
 
-/// What a transaction did.
+/// What a transaction, a grant or a revocation did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TxnResult {
     /// Whether the compares held, so that `then` was done.
@@ -82,6 +82,8 @@ pub struct TxnResult {
     pub revision: Revision,
     /// What the `Get`s of the branch taken found, in order.
     pub gets: Vec<Option<Arc<KeyValue>>>,
+    /// The lease that was granted; `None` for a transaction and a revocation.
+    pub granted: Option<LeaseId>,
 }
 
 /// Why a transaction or a lease operation was not done at all.

@@ -21,7 +21,7 @@ const METHODS: [Method; 6] = [
     Method::Delete,
     Method::Head,
 ];
-const PATHS: [&str; 16] = [
+const PATHS: [&str; 18] = [
     "/api/v1/namespaces/default/pods",
     "/api/v1/namespaces/default/pods/web-0",
     "/api/v1/namespaces/default/pods/web-0/binding",
@@ -36,6 +36,8 @@ const PATHS: [&str; 16] = [
     "/apis/apps/v1/namespaces/default/deployments/web",
     "/apis/apps/v1/namespaces/default/deployments/web/scale",
     "/apis/apps/v1/deployments",
+    "/api/v1/namespaces/default/events",
+    "/api/v1/namespaces/default/events/e",
     "/apis/events.k8s.io/v1/namespaces/default/events/e",
     "/readyz",
 ];
@@ -60,7 +62,7 @@ const TYPES: [&str; 7] = [
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 ];
-const BODIES: [&str; 12] = [
+const BODIES: [&str; 13] = [
     "",
     "{}",
     "null",
@@ -72,6 +74,7 @@ const BODIES: [&str; 12] = [
     r#"{"metadata":{"name":"web-0"},"target":{"name":"n1"}}"#,
     r#"[{"op":"replace","path":"/metadata","value":5},{"op":"remove","path":"/spec"}]"#,
     r#"{"metadata":null,"spec":[],"kind":7,"apiVersion":{}}"#,
+    r#"{"metadata":{"name":"e","namespace":"default"},"involvedObject":{"namespace":"default"},"count":2}"#,
     r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{"replicas":3}}"#,
 ];
 
@@ -127,17 +130,25 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
+/// What a step asks of the store.
+#[derive(Clone)]
+enum Asked {
+    Txn(Txn),
+    Grant(Duration),
+}
+
 /// A cluster whose shell loses, doubles and reorders.
 struct Chaos {
     cluster: Cluster,
-    /// Every ticket ever given, with the transaction that belongs to it, if any.
-    tickets: Vec<(Ticket, Option<Txn>)>,
+    /// Every ticket ever given, with what the store was to do, if anything.
+    tickets: Vec<(Ticket, Option<Asked>)>,
 }
 
 impl Chaos {
     fn note(&mut self, step: Step) {
         match step {
-            Step::Txn(ticket, txn) => self.tickets.push((ticket, Some(txn))),
+            Step::Txn(ticket, txn) => self.tickets.push((ticket, Some(Asked::Txn(txn)))),
+            Step::Grant(ticket, ttl) => self.tickets.push((ticket, Some(Asked::Grant(ttl)))),
             Step::Revision(ticket) | Step::Wait(ticket) => self.tickets.push((ticket, None)),
             Step::Stream(_, stream) => {
                 self.cluster.server.drain(stream, self.cluster.now);
@@ -157,15 +168,18 @@ impl Chaos {
     }
 
     fn resume(&mut self, step: usize, how: u8) {
-        let Some((ticket, txn)) = self.tickets.get(step % self.tickets.len().max(1)).cloned()
+        let Some((ticket, asked)) = self.tickets.get(step % self.tickets.len().max(1)).cloned()
         else {
             return;
         };
-        let input = match (how, txn) {
+        let input = match (how, asked) {
             (0, _) => Input::Revision(Revision(1_000_000)),
             (1, _) => Input::Txn(Err(Unavailable::Unknown)),
             (2, _) => Input::Txn(Err(Unavailable::Refused("no".to_string()))),
-            (_, Some(txn)) => Input::Txn(Ok(self.cluster.commit(txn))),
+            (_, Some(Asked::Txn(txn))) => Input::Txn(Ok(self.cluster.commit(txn))),
+            // The wrong kind of answer: a result without a lease.
+            (4, Some(Asked::Grant(_))) => Input::Txn(Ok(self.cluster.commit(Txn::default()))),
+            (_, Some(Asked::Grant(ttl))) => Input::Txn(Ok(self.cluster.grant(ttl))),
             (_, None) => Input::Revision(self.cluster.store.revision()),
         };
         if how != 3 {
@@ -176,7 +190,7 @@ impl Chaos {
     }
 
     fn pass(&mut self, seconds: u64) {
-        self.cluster.now = self.cluster.now + Duration::from_secs(seconds);
+        self.cluster.pass(Duration::from_secs(seconds));
         let now = self.cluster.now;
         self.cluster.server.tick(now);
         for (_, step) in self.cluster.server.woken(now) {

@@ -1,0 +1,83 @@
+//! Events: forgotten in time, and told as deleted.
+//!
+//! Book: `book/src/control-plane/apiserver.md`.
+
+use core::time::Duration;
+
+use serde_json::{Value, json};
+
+use wavetank_api::Method;
+
+use crate::testing::Cluster;
+
+const EVENTS: &str = "/api/v1/namespaces/default/events";
+const MERGE: &str = "application/merge-patch+json";
+
+fn event(name: &str) -> Value {
+    json!({"metadata": {"name": name}, "reason": "Tried", "type": "Normal", "count": 1,
+           "involvedObject": {"kind": "Pod", "namespace": "default", "name": "web-0"}})
+}
+
+fn minutes(number: u64) -> Duration {
+    Duration::from_secs(number * 60)
+}
+
+#[test]
+fn an_event_is_forgotten_an_hour_after_its_last_change_and_watchers_are_told() {
+    let mut cluster = Cluster::new();
+    let watch = cluster.watch(&format!("{EVENTS}?watch=1"));
+    for name in ["a", "b"] {
+        cluster.create(EVENTS, event(name));
+    }
+    cluster.pass(minutes(30));
+    cluster.patch(&format!("{EVENTS}/b"), MERGE, json!({"count": 2}));
+    cluster.pass(minutes(30));
+    assert_eq!(cluster.names(watch), ["ADDED a", "ADDED b", "MODIFIED b"]);
+    cluster.pass(minutes(1));
+    assert_eq!(cluster.names(watch), ["DELETED a"], "a minute is shared");
+    cluster.pass(minutes(30));
+    assert_eq!(cluster.names(watch), ["DELETED b"]);
+    assert_eq!(cluster.get(EVENTS)["items"], json!([]));
+}
+
+#[test]
+fn events_of_a_minute_go_together_and_an_event_that_is_deleted_goes_at_once() {
+    let mut cluster = Cluster::new();
+    for name in ["a", "b", "c"] {
+        cluster.create(EVENTS, event(name));
+        cluster.pass(Duration::from_secs(20));
+    }
+    let (code, _) = cluster.call(Method::Delete, &format!("{EVENTS}/b"), Value::Null);
+    assert_eq!(code, 200);
+    cluster.pass(minutes(59));
+    assert_eq!(cluster.get(EVENTS)["items"].as_array().unwrap().len(), 2);
+    let before = cluster.store.revision();
+    cluster.pass(minutes(1));
+    cluster.observe();
+    assert_eq!(cluster.get(EVENTS)["items"], json!([]));
+    assert_eq!(
+        cluster.store.revision().0,
+        before.0 + 1,
+        "one lease, one revision"
+    );
+}
+
+#[test]
+fn an_event_that_is_only_tried_takes_no_lease() {
+    let mut cluster = Cluster::new();
+    let path = format!("{EVENTS}?dryRun=All");
+    cluster.create(&path, event("a"));
+    let (code, _) = cluster.call(Method::Post, EVENTS, json!({"metadata": {"name": "A"}}));
+    assert_eq!(code, 422);
+    assert_eq!(cluster.store.next_expiry(), None);
+}
+
+#[test]
+fn other_objects_hang_on_no_lease() {
+    let mut cluster = Cluster::new();
+    cluster.create(
+        "/api/v1/namespaces/default/configmaps",
+        crate::testing::config_map("a"),
+    );
+    assert_eq!(cluster.store.next_expiry(), None);
+}
