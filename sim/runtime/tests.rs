@@ -2,6 +2,7 @@
 //!
 //! Book: `book/src/simulator/runtime.md`.
 
+mod environment;
 mod mutants;
 mod properties;
 mod rig;

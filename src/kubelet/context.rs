@@ -16,6 +16,7 @@ use wavetank_informer::{CallId, CallIds, Client, Guards, Output};
 use crate::config::Config;
 use crate::effect::{Effect, Probe, ProbeId};
 use crate::pod::Pod;
+use crate::sources::Sources;
 
 /// Names a worker on its node; never used twice by one kubelet.
 pub(crate) type WorkerId = u32;
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub guards: Guards,
     pub ids: CallIds,
     pub recorder: Recorder,
+    /// The ConfigMaps and Secrets that pods refer to.
+    pub sources: Sources,
     /// `containerID`'s scheme and the rest of `containerRuntimeVersion`, once known.
     pub runtime: Option<cri::call::Version>,
     /// Calls and probes under way.

@@ -29,6 +29,7 @@ use crate::node::Node;
 use crate::pod::{Container, Pod, PodSpec, PodView};
 use crate::recovery::{Found, Recovery};
 use crate::relist::{self, Relist};
+use crate::sources::{self, Sources};
 use crate::timers::Timers;
 use crate::worker::{SandboxState, Stage, Worker};
 
@@ -76,6 +77,7 @@ impl Kubelet {
                 ids: CallIds::default(),
                 runtime: None,
                 pending: BTreeMap::new(),
+                sources: Sources::default(),
             },
             node: Node::new(),
             lease: Lease::default(),
@@ -189,6 +191,10 @@ impl Kubelet {
         self.shared
             .recorder
             .handle(input, now, &mut self.shared.ids, out);
+        let Shared { sources, ids, .. } = &mut self.shared;
+        for worker in sources.handle(input, now, ids, out) {
+            self.with(worker, now, out, |_, _| {});
+        }
         let changes = self.pods.handle(input, now, &mut self.shared.ids, out);
         for change in changes {
             if self.recovery.is_done {
@@ -203,7 +209,13 @@ impl Kubelet {
             Change::Added(object) | Change::Modified { new: object, .. } => {
                 let pod = Pod(object);
                 match self.by_uid.get(&pod.meta().uid) {
-                    Some(worker) => self.with(*worker, now, out, |w, _| w.update(pod)),
+                    Some(worker) => {
+                        let worker = *worker;
+                        if has_new_containers(&pod, self.workers.get(&worker)) {
+                            self.watch_sources(worker, &pod, now, out);
+                        }
+                        self.with(worker, now, out, |w, _| w.update(pod));
+                    }
                     None => self.admit(pod, now, out),
                 }
             }
@@ -264,8 +276,27 @@ impl Kubelet {
         self.last_worker += 1;
         self.by_uid
             .insert(worker.pod.meta().uid.clone(), self.last_worker);
+        self.watch_sources(self.last_worker, &worker.pod, now, out);
         self.workers.insert(self.last_worker, worker);
         self.with(self.last_worker, now, out, |_, _| {});
+    }
+
+    /// Watches the ConfigMaps and Secrets that a pod refers to.
+    fn watch_sources(&mut self, worker: WorkerId, pod: &Pod, now: Time, out: &mut Outputs) {
+        let wanted = sources::references(pod);
+        let Shared {
+            sources,
+            client,
+            guards,
+            config,
+            ids,
+            ..
+        } = &mut self.shared;
+        for (kind, key) in wanted {
+            let mut of = reflector::Config::all(kind, client, config.seed, *guards);
+            of.selection = sources::selection(&key);
+            sources.hold(worker, (kind, key), of, now, ids, out);
+        }
     }
 
     /// Once both the runtime's state and the pods are known, ends what no pod asks for.
@@ -392,6 +423,9 @@ impl Kubelet {
         let wake = cx.wake;
         self.timers.set(id, worker.wake, wake);
         worker.wake = wake;
+        if worker.stage == Stage::Terminated {
+            self.shared.sources.release(id, out);
+        }
         let is_over = worker.is_gone
             && worker.stage == Stage::Terminated
             && worker.sandbox.state == SandboxState::Removed;
@@ -418,6 +452,7 @@ impl Component for Kubelet {
             self.relist.next_wake(),
             self.pods.next_wake(),
             self.shared.recorder.next_wake(),
+            self.shared.sources.next_wake(),
         ];
         let wake = wakes.into_iter().flatten().min();
         if wake != self.wake
@@ -427,6 +462,11 @@ impl Component for Kubelet {
         }
         self.wake = wake;
     }
+}
+
+/// Whether ephemeral containers were added, which may refer to more than the others.
+fn has_new_containers(pod: &Pod, worker: Option<&Box<Worker>>) -> bool {
+    worker.is_some_and(|worker| pod.spec().all().count() > worker.slots.len())
 }
 
 /// A pod that only the runtime remembers, as far as its labels tell.

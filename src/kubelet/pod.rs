@@ -117,20 +117,28 @@ pub struct EnvVar {
 #[allow(missing_docs, reason = "the fields are those of the API")]
 #[allow(clippy::enum_variant_names, reason = "the names are those of the API")]
 pub enum EnvSource {
-    #[serde(rename_all = "camelCase")]
-    FieldRef {
-        field_path: Arc<str>,
-    },
-    #[serde(rename_all = "camelCase")]
-    ResourceFieldRef {
-        #[serde(default)]
-        container_name: Arc<str>,
-        resource: Arc<str>,
-        #[serde(default)]
-        divisor: Option<Arc<str>>,
-    },
+    FieldRef(FieldRef),
+    ResourceFieldRef(ResourceFieldRef),
     ConfigMapKeyRef(KeyRef),
     SecretKeyRef(KeyRef),
+}
+
+/// `fieldRef`: a field of the pod.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(missing_docs, reason = "the fields are those of the API")]
+pub struct FieldRef {
+    pub field_path: Arc<str>,
+}
+
+/// `resourceFieldRef`: a request or limit of one of its containers.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(missing_docs, reason = "the fields are those of the API")]
+pub struct ResourceFieldRef {
+    pub container_name: Arc<str>,
+    pub resource: Arc<str>,
+    pub divisor: Option<Arc<str>>,
 }
 
 /// A key of a ConfigMap or Secret.

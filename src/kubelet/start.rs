@@ -65,6 +65,9 @@ pub(crate) fn begin(worker: &mut Worker, index: usize, cx: &mut Context<'_>) {
         report.is_dirty = true;
         return;
     }
+    if let Some(until) = cx.shared.sources.awaited_until(cx.worker, cx.now) {
+        return cx.wake_at(until);
+    }
     slot.op = Op::Inspect;
     cx.cri(operation(index), Call::ImageStatus(spec.image.clone()));
 }

@@ -22,6 +22,10 @@ pub struct Api {
     pub pods: BTreeMap<String, Value>,
     pub node: Option<Value>,
     pub lease: Option<Value>,
+    /// ConfigMaps and Secrets by `configmaps/name`; put there by [`Rig::put_source`].
+    pub sources: BTreeMap<String, Value>,
+    /// Open watches of one of them each.
+    source_watches: BTreeMap<CallId, String>,
     pub renewals: usize,
     pub events: Vec<(String, String, String)>,
     /// Every status of every pod, in order: pod UID and status.
@@ -95,6 +99,7 @@ impl Rig {
         self.life += 1;
         self.kubelet = Kubelet::with_guards(self.config.clone(), self.guards);
         self.api.watch = None;
+        self.api.source_watches.clear();
         self.wake = None;
         self.input(Input::Start);
     }
@@ -121,11 +126,14 @@ impl Rig {
         for output in out {
             match output {
                 Output::Call(id, request) => self.call(id, &request),
-                Output::Watch(id, _) => {
-                    self.api.watch = Some(id);
+                Output::Watch(id, request) => {
+                    match source_of(&request) {
+                        Some(source) => drop(self.api.source_watches.insert(id, source)),
+                        None => self.api.watch = Some(id),
+                    }
                     self.later(LATENCY, Input::Opened(id));
                 }
-                Output::Cancel(_) => {}
+                Output::Cancel(id) => drop(self.api.source_watches.remove(&id)),
                 Output::WakeAt(at) => self.wake = Some(at),
                 Output::Effect(effect) => self.runtime.effect(effect, self.now),
                 Output::Note(_) => {}
@@ -231,6 +239,40 @@ impl Rig {
         self.send_frames();
     }
 
+    /// Creates or changes a ConfigMap (`configmaps/name`) or Secret (`secrets/name`).
+    pub fn put_source(&mut self, source: &str, data: Value) {
+        self.api.revision += 1;
+        let name = source.split('/').nth(1).unwrap();
+        let object = json!({"data": data, "metadata": {
+            "name": name, "namespace": "default", "uid": source,
+            "resourceVersion": self.api.revision.to_string(),
+        }});
+        let kind = match self.api.sources.insert(source.into(), object.clone()) {
+            Some(_) => "MODIFIED",
+            None => "ADDED",
+        };
+        let frame = json!({"type": kind, "object": object}).to_string();
+        let watches = self.api.source_watches.clone();
+        for (watch, _) in watches.iter().filter(|(_, of)| *of == source) {
+            self.later(LATENCY, Input::Frame(*watch, frame.clone().into()));
+        }
+    }
+
+    /// The sources that are watched, in order.
+    pub fn watched(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = self.api.source_watches.values().map(|s| &**s).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// The environment of the latest instance of a container, as its runtime was told.
+    pub fn envs(&self, pod: &str, container: &str) -> BTreeMap<String, String> {
+        let id = self.runtime.find(&self.uid(pod), container, false).unwrap();
+        let envs = self.runtime.instance(&id).unwrap().config.envs.iter();
+        envs.map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect()
+    }
+
     pub fn status(&self, name: &str) -> &Value {
         &self.api.pods[name]["status"]
     }
@@ -288,6 +330,12 @@ impl Api {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let body: Value = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
         Some(match (request.method, &parts[..]) {
+            (Method::Get, ["api", "v1", "namespaces", ..]) if source_of(request).is_some() => {
+                let source = self.sources.get(&source_of(request)?);
+                let items: Vec<&Value> = source.into_iter().collect();
+                let revision = self.revision.to_string();
+                ok(&json!({"metadata": {"resourceVersion": revision}, "items": items}))
+            }
             (Method::Get, ["api", "v1", "pods"]) => {
                 self.frames.clear();
                 let items: Vec<&Value> = self.pods.values().collect();
@@ -371,6 +419,19 @@ impl Api {
         self.remove(name, pod.clone());
         ok(&pod)
     }
+}
+
+/// `configmaps/name` of a list or watch that is about one ConfigMap or Secret.
+fn source_of(request: &Request) -> Option<String> {
+    let (path, query) = request.target.split_once('?')?;
+    let plural = path
+        .rsplit('/')
+        .next()
+        .filter(|p| ["configmaps", "secrets"].contains(p))?;
+    let name = query
+        .split('&')
+        .find_map(|p| p.strip_prefix("fieldSelector=metadata.name%3D"))?;
+    Some(format!("{plural}/{name}"))
 }
 
 fn with_uid(mut body: Value, uid: &str) -> Value {
