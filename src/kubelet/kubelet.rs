@@ -211,7 +211,7 @@ impl Kubelet {
                 match self.by_uid.get(&pod.meta().uid) {
                     Some(worker) => {
                         let worker = *worker;
-                        if has_new_containers(&pod, self.workers.get(&worker)) {
+                        if has_new_containers(&pod, self.workers.get(&worker).map(Box::as_ref)) {
                             self.watch_sources(worker, &pod, now, out);
                         }
                         self.with(worker, now, out, |w, _| w.update(pod));
@@ -465,7 +465,7 @@ impl Component for Kubelet {
 }
 
 /// Whether ephemeral containers were added, which may refer to more than the others.
-fn has_new_containers(pod: &Pod, worker: Option<&Box<Worker>>) -> bool {
+fn has_new_containers(pod: &Pod, worker: Option<&Worker>) -> bool {
     worker.is_some_and(|worker| pod.spec().all().count() > worker.slots.len())
 }
 
