@@ -171,6 +171,11 @@ fn logs_exec_attach_and_watches_flow() {
 }
 
 #[test]
+fn containers_get_what_their_pod_says() {
+    play("containers", 1);
+}
+
+#[test]
 fn refusals_read_as_the_originals() {
     play("refusals", 1);
 }
