@@ -1,10 +1,13 @@
 //! What a bound pod costs in memory: in the store and the watch cache, in the informers of the
-//! controller manager and in the scheduler's cache; and what a further revision of it costs.
+//! controller manager and in the scheduler; and what a further revision of it costs.
 //!
-//! Everything is the pure cores, joined by a loop without network or disk; what is printed is the
-//! growth of the resident set (`/proc/self/statm`), allocator and all.
+//! Everything is the pure cores, joined by a loop without network or disk. The pods are written by
+//! those who write them in a cluster: made by a ReplicaSet, bound by the scheduler and, with
+//! `running`, reported on by a kubelet. What is printed is the growth of the resident set
+//! (`/proc/self/statm`), allocator and all. The informers of kubelets are left out: each holds the
+//! pods of its own node, on its own node.
 //!
-//! `cargo bench -p wavetank-benches --bench memory -- [PODS]`
+//! `cargo bench -p wavetank-benches --bench memory -- [PODS] [running]`
 //!
 //! Book: `book/src/benchmarks.md`.
 #![allow(
@@ -14,18 +17,24 @@
 
 use std::collections::VecDeque;
 
-use wavetank_api::http::Peer;
-use wavetank_api::{Method, Request, Response, Time};
+use serde_json::{Value, json};
+
+use wavetank_api::{KindId, Request, Response, Time, Uid};
 use wavetank_apiserver::{
     ApiServer, Config, Input as Resumed, Step, StreamId, Ticket, TokenSigner,
 };
+use wavetank_benches::objects::pod_status;
 use wavetank_controllers::Manager;
-use wavetank_informer::{CallId, Component, Guards, Input, Nothing, Output};
+use wavetank_informer::client::{Client, Patch, Write};
+use wavetank_informer::{CallId, Component, Guards, Input, Key, Nothing, Output};
 use wavetank_scheduler::Scheduler;
 use wavetank_store::{Store, WatchId};
 
 const NOW: Time = Time::from_secs(1_767_225_600);
 const PODS_A_NODE: usize = 100;
+const PODS_A_SET: usize = 500;
+/// Writes between two compactions.
+const COMPACT_EVERY: usize = 10_000;
 
 struct NoTokens;
 
@@ -106,17 +115,11 @@ impl Cluster {
         self.finish(step)
     }
 
-    fn write(&mut self, method: Method, path: &str, body: String) {
-        let mut request = Request::new(method, path);
-        let content = match method {
-            Method::Patch => "application/merge-patch+json",
-            _ => "application/json",
-        };
-        request = request.with_body(content, body);
-        request.peer = Peer::Component("system:bench".into());
-        let response = self.call(request).unwrap();
+    fn write(&mut self, write: Write) {
+        let target = write.request.target.clone();
+        let response = self.call(write.request).unwrap();
         let text = String::from_utf8_lossy(&response.bytes()).into_owned();
-        assert!(response.is_success(), "{path}: {text}");
+        assert!(response.is_success(), "{target}: {text}");
     }
 
     /// Lets a component fill its caches.
@@ -140,11 +143,99 @@ impl Cluster {
         }
     }
 
-    /// Keeps one revision, as after a compaction.
+    /// Keeps one revision, as compaction does every few minutes.
     fn compact(&mut self) {
         self.store.compact(self.store.revision()).unwrap();
         while self.store.sweep(1_000_000) {}
     }
+}
+
+/// The writers of a pod, each under the name by which its fields are owned.
+struct Writers {
+    manager: Client,
+    scheduler: Client,
+    kubelet: Client,
+}
+
+impl Writers {
+    fn new() -> Self {
+        let client = |name: &'static str| Client::new(name, name);
+        Writers {
+            manager: client("kube-controller-manager"),
+            scheduler: client("kube-scheduler"),
+            kubelet: client("kubelet"),
+        }
+    }
+
+    /// From nothing to a bound pod, or to a running one.
+    fn bring_up(&self, cluster: &mut Cluster, number: usize, running: bool) {
+        let node = format!("node-{}", number / PODS_A_NODE);
+        let pod = self.manager.create(KindId::Pod, "default", &pod(number));
+        cluster.write(pod);
+        cluster.write(self.scheduler.bind(&key(number), &Uid::default(), &node));
+        if running {
+            self.report(cluster, number, 0);
+        }
+    }
+
+    /// The kubelet's patch of a running pod's status.
+    fn report(&self, cluster: &mut Cluster, number: usize, restarts: u32) {
+        let patch = json!({"status": status(number, restarts)});
+        let how = Patch::Strategic;
+        let key = key(number);
+        cluster.write(self.kubelet.patch(KindId::Pod, &key, "status", how, &patch));
+    }
+}
+
+/// A pod as its ReplicaSet makes it; the rest is defaulted and admitted by the server.
+fn pod(number: usize) -> Value {
+    let set = number / PODS_A_SET;
+    let (app, hash) = (
+        format!("web-{set}"),
+        format!("{:010x}", 0x5d_9c7b_8f6d + set),
+    );
+    let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "controller": true,
+        "blockOwnerDeletion": true, "name": format!("{app}-{hash}"),
+        "uid": format!("4bd6ee9a-5a0c-4d6a-8c3a-{set:012x}")});
+    json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": &*key(number).name, "generateName": format!("{app}-{hash}-"),
+            "labels": {"app": app, "pod-template-hash": hash}, "ownerReferences": [owner]},
+        "spec": {"containers": [{"name": "web", "image": "registry.example/shop/web:1.27",
+            "ports": [{"containerPort": 8080, "name": "http"}],
+            "resources": {"requests": {"cpu": "100m", "memory": "64Mi"},
+                "limits": {"memory": "128Mi"}}}]}})
+}
+
+fn key(number: usize) -> Key {
+    let set = number / PODS_A_SET;
+    Key::new("default", format!("web-{set}-5d9c7b8f6d-{number:05x}"))
+}
+
+/// The status that a kubelet reports of a pod whose container runs and is ready.
+fn status(number: usize, restarts: u32) -> Value {
+    let mut status = pod_status("True");
+    let host = format!("172.16.{}.{}", number >> 16 & 255, number >> 8 & 255);
+    let own = format!(
+        "10.{}.{}.{}",
+        number >> 16 & 255,
+        number >> 8 & 255,
+        number & 255
+    );
+    status["hostIP"] = json!(host);
+    status["hostIPs"] = json!([{"ip": host}]);
+    status["podIP"] = json!(own);
+    status["podIPs"] = json!([{"ip": own}]);
+    let container = &mut status["containerStatuses"][0];
+    container["image"] = json!("registry.example/shop/web:1.27");
+    container["imageID"] = json!(format!("sha256:{:064x}", 0x0057_382f));
+    container["containerID"] = json!(format!("sim://{number:032x}"));
+    container["restartCount"] = json!(restarts);
+    status
+}
+
+fn node(number: usize) -> Value {
+    json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": format!("node-{number}")},
+        "status": {"allocatable": {"cpu": "64", "memory": "256Gi", "pods": "250"}}})
 }
 
 fn resident() -> f64 {
@@ -153,75 +244,69 @@ fn resident() -> f64 {
     pages * 4096.0
 }
 
-fn pod(number: usize) -> String {
-    let text = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"NAME","labels":{"app":"web",
-      "pod-template-hash":"5d9c7b8f6d"},"ownerReferences":[{"apiVersion":"apps/v1",
-      "kind":"ReplicaSet","name":"web-5d9c7b8f6d","uid":"4bd6ee9a-5a0c-4d6a-8c3a-3d1f2a0f6a11",
-      "controller":true,"blockOwnerDeletion":true}]},
-      "spec":{"nodeName":"NODE","containers":[{"name":"web",
-      "image":"registry.example/shop/web:1.27","ports":[{"containerPort":8080,"name":"http"}],
-      "resources":{"requests":{"cpu":"100m","memory":"64Mi"},"limits":{"memory":"128Mi"}}}]}}"#;
-    let text = text.replace("NAME", &name(number));
-    text.replace("NODE", &format!("node-{}", number / PODS_A_NODE))
+/// Prints how much a step grew the resident set, for each pod.
+struct Meter {
+    pods: usize,
+    before: f64,
 }
 
-fn name(number: usize) -> String {
-    format!("web-5d9c7b8f6d-{number:07}")
-}
-
-fn node(number: usize) -> String {
-    format!(
-        r#"{{"apiVersion":"v1","kind":"Node","metadata":{{"name":"node-{number}"}},
-        "status":{{"allocatable":{{"cpu":"64","memory":"256Gi","pods":"250"}}}}}}"#
-    )
-}
-
-fn main() {
-    let wanted = std::env::args().skip(1).find_map(|text| text.parse().ok());
-    let pods: usize = wanted.unwrap_or(100_000);
-    let mut cluster = Cluster::new();
-    let account = r#"{"metadata":{"name":"default"}}"#.to_owned();
-    let accounts = "/api/v1/namespaces/default/serviceaccounts";
-    cluster.write(Method::Post, accounts, account);
-    for number in 0..pods.div_ceil(PODS_A_NODE) {
-        cluster.write(Method::Post, "/api/v1/nodes", node(number));
-    }
-    let mut before = resident();
-    let mut sum = 0.0;
-    let mut say = |what: &str, counts: bool| {
-        let each = (resident() - before) / pods as f64;
-        before = resident();
-        if counts {
-            sum += each;
-        }
+impl Meter {
+    fn say(&mut self, what: &str) -> f64 {
+        let each = (resident() - self.before) / self.pods as f64;
         println!("{what:<46} {each:>8.0} bytes a pod");
-        sum
-    };
-    for number in 0..pods {
-        cluster.write(Method::Post, "/api/v1/namespaces/default/pods", pod(number));
+        self.before = resident();
+        each
     }
-    cluster.compact();
-    say("store and watch cache, one revision", true);
-    let config = wavetank_controllers::Config {
+}
+
+fn manager() -> Manager {
+    Manager::new(wavetank_controllers::Config {
         identity: "manager".into(),
         seed: 1,
         leader_elect: false,
         guards: Guards::default(),
         only: Some(&[]),
         root_ca: "".into(),
+    })
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = arguments.iter().find_map(|text| text.parse().ok());
+    let pods: usize = wanted.unwrap_or(100_000);
+    let running = arguments.iter().any(|text| text == "running");
+    let (mut cluster, writers) = (Cluster::new(), Writers::new());
+    let account = json!({"metadata": {"name": "default"}});
+    let account = writers
+        .manager
+        .create(KindId::ServiceAccount, "default", &account);
+    cluster.write(account);
+    for number in 0..pods.div_ceil(PODS_A_NODE) {
+        cluster.write(writers.kubelet.create(KindId::Node, "", &node(number)));
+    }
+    let mut meter = Meter {
+        pods,
+        before: resident(),
     };
-    let mut manager = Manager::new(config);
+    for number in 0..pods {
+        writers.bring_up(&mut cluster, number, running);
+        if number % COMPACT_EVERY == 0 {
+            cluster.compact();
+        }
+    }
+    cluster.compact();
+    let stored = meter.say("store and watch cache, one revision");
+    let mut manager = manager();
     cluster.start(&mut manager);
     assert!(manager.is_acting(), "the manager's caches are full");
-    say("informers of the controller manager", true);
+    let managed = meter.say("informers of the controller manager");
     let mut scheduler = Scheduler::new(wavetank_scheduler::Config::new("scheduler".to_owned(), 1));
     cluster.start(&mut scheduler);
-    let sum = say("cache of the scheduler", true);
+    let scheduled = meter.say("the scheduler");
+    let sum = stored + managed + scheduled;
     println!("{:<46} {sum:>8.0} bytes a pod", "together");
     for number in 0..pods {
-        let path = format!("/api/v1/namespaces/default/pods/{}", name(number));
-        let body = r#"{"metadata":{"annotations":{"a":"1"}}}"#.to_owned();
-        cluster.write(Method::Patch, &path, body);
+        writers.report(&mut cluster, number, 1);
     }
-    say("a further revision, before compaction", false);
+    meter.say("a further revision, before compaction");
 }
