@@ -15,15 +15,17 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use serde::de::IgnoredAny;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use wavetank_api::kinds::KINDS;
 use wavetank_api::selector::{FieldSelector, LabelSelector, Labels};
 use wavetank_api::{KindId, Revision};
 use wavetank_store::KeyValue;
 
+use crate::object::header::Header;
 use crate::registry;
 
+mod header;
 pub(crate) mod sparse;
 
 pub(crate) use sparse::Paths;
@@ -44,6 +46,13 @@ static HEADERS: LazyLock<Vec<Paths>> = LazyLock::new(|| {
     let paths = |kind| registry::strategy(kind).field_paths.iter().copied();
     let paths = |kind| Paths::new(["metadata.labels"].into_iter().chain(paths(kind)));
     KINDS.iter().map(|kind| paths(kind.id)).collect()
+});
+
+/// The selectable fields of each kind, in the order in which headers hold their values.
+static FIELDS: LazyLock<Vec<Vec<&'static str>>> = LazyLock::new(|| {
+    let fields = |kind| (registry::strategy(kind).fields)(&Value::Null);
+    let names = |kind| fields(kind).into_iter().map(|(name, _)| name).collect();
+    KINDS.iter().map(|kind| names(kind.id)).collect()
 });
 
 /// The common beginning of all stored objects of a kind.
@@ -68,7 +77,7 @@ pub(crate) fn encode(kind: KindId, object: &mut Value) -> Bytes {
     let rest = fields.iter().filter(|(key, _)| !is_in_head(key));
     write_entries(&mut out, rest, false);
     out.push(b'}');
-    out.into()
+    Bytes::copy_from_slice(&out) // kept as long as the version, so without room to grow
 }
 // ANCHOR_END: encode
 
@@ -151,10 +160,8 @@ pub(crate) struct Object {
     pub kv: Arc<KeyValue>,
     /// The kind it is stored as.
     pub kind: KindId,
-    /// `metadata.labels`, sorted by key.
-    labels: Box<[(Box<str>, Box<str>)]>,
-    /// Selectable fields beyond name and namespace.
-    fields: Box<[(&'static str, Box<str>)]>,
+    /// `metadata.labels`, and the selectable fields beyond name and namespace.
+    header: Header,
 }
 
 impl Object {
@@ -169,19 +176,14 @@ impl Object {
 
     /// The same for an object that is at hand in decoded form too.
     pub fn from_value(kind: KindId, kv: Arc<KeyValue>, value: &Value) -> Self {
+        let none = Map::new();
         let labels = value.pointer("/metadata/labels").and_then(Value::as_object);
-        let text = |value: &Value| value.as_str().unwrap_or_default().into();
-        let labels = labels
-            .into_iter()
-            .flatten()
-            .map(|(k, v)| (k.as_str().into(), text(v)));
-        let fields = (registry::strategy(kind).fields)(value).into_iter();
-        Object {
-            kv,
-            kind,
-            labels: labels.collect(),
-            fields: fields.map(|(name, value)| (name, value.into())).collect(),
-        }
+        let labels = labels.unwrap_or(&none).iter();
+        let labels = labels.map(|(key, value)| (key.as_str(), value.as_str().unwrap_or_default()));
+        let fields = (registry::strategy(kind).fields)(value);
+        let fields = fields.iter().map(|(_, value)| value.as_str());
+        let header = Header::new(labels, fields);
+        Object { kv, kind, header }
     }
 
     /// The revision that wrote this version.
@@ -223,12 +225,14 @@ impl Object {
         match name {
             "metadata.name" => self.name(),
             "metadata.namespace" => self.namespace(),
-            _ => self
-                .fields
-                .iter()
-                .find(|(n, _)| *n == name)
-                .map_or("", |(_, value)| value),
+            _ => self.selectable(name).unwrap_or_default(),
         }
+    }
+
+    fn selectable(&self, name: &str) -> Option<&str> {
+        let names = FIELDS.get(self.kind as usize)?;
+        let at = names.iter().position(|known| *known == name)?;
+        self.header.field(at)
     }
 
     /// Whether both selectors mean it.
@@ -239,10 +243,7 @@ impl Object {
 
 impl Labels for Object {
     fn label(&self, key: &str) -> Option<&str> {
-        self.labels
-            .iter()
-            .find(|(k, _)| &**k == key)
-            .map(|(_, value)| &**value)
+        self.header.label(key)
     }
 }
 

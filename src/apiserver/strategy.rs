@@ -50,7 +50,8 @@ pub struct Strategy {
     /// Whether a PUT without resourceVersion is accepted.
     pub unconditional_update: bool,
     /// Values of the selectable fields beyond `metadata.name` and `metadata.namespace`. All fields
-    /// that may be selected are in the answer, empty ones too: another name in a selector is a 400.
+    /// that may be selected are in the answer, empty ones too, always in the same order: another
+    /// name in a selector is a 400.
     pub fields: fn(&Value) -> Vec<(&'static str, String)>,
     /// Where `fields` looks (`spec.nodeName`): nothing else of a stored object is decoded for it.
     pub field_paths: &'static [&'static str],

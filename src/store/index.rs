@@ -30,13 +30,17 @@ enum Version {
     Deleted(Revision),
 }
 
-/// A key's versions. Most keys have one after a compaction, so the newest stands apart
-/// and the vector of the others, most often empty, owns no allocation.
+/// A key's versions. Most keys have one after a compaction, so the newest stands apart,
+/// and a key without others pays one pointer for them.
 #[derive(Debug)]
 struct Versions {
     newest: Version,
-    older: Vec<Version>,
+    older: Option<Box<Older>>,
 }
+
+/// Oldest first; never empty.
+#[derive(Debug)]
+struct Older(Vec<Version>);
 // ANCHOR_END: versions
 
 impl Version {
@@ -56,12 +60,20 @@ impl Version {
 }
 
 impl Versions {
+    fn one(version: Version) -> Self {
+        Versions {
+            newest: version,
+            older: None,
+        }
+    }
+
     fn at(&self, revision: Revision) -> Option<&Arc<KeyValue>> {
         if self.newest.revision() <= revision {
             return self.newest.live();
         }
-        let newer = self.older.partition_point(|v| v.revision() <= revision);
-        self.older.get(newer.checked_sub(1)?)?.live()
+        let Older(older) = self.older.as_deref()?;
+        let newer = older.partition_point(|v| v.revision() <= revision);
+        older.get(newer.checked_sub(1)?)?.live()
     }
 
     fn push(&mut self, version: Version) {
@@ -69,22 +81,31 @@ impl Versions {
             self.newest.revision() < version.revision(),
             "revisions of a key grow"
         );
-        self.older
-            .push(std::mem::replace(&mut self.newest, version));
+        let before = std::mem::replace(&mut self.newest, version);
+        match &mut self.older {
+            Some(older) => older.0.push(before),
+            None => self.older = Some(Box::new(Older(vec![before]))),
+        }
     }
 
     /// Drops what no read from `revision` on can see; `false` when nothing is left to be seen.
     fn trim(&mut self, revision: Revision) -> bool {
         if self.newest.revision() <= revision {
-            self.older = Vec::new();
+            self.older = None;
             return self.newest.live().is_some();
         }
-        let seen = self.older.partition_point(|v| v.revision() <= revision);
+        let Some(Older(older)) = self.older.as_deref_mut() else {
+            return true;
+        };
+        let seen = older.partition_point(|v| v.revision() <= revision);
         if let Some(first) = seen.checked_sub(1) {
             // The version seen at `revision` stays, unless it says that there is nothing.
-            let gone = self.older.get(first).is_some_and(|v| v.live().is_none());
-            self.older.drain(..if gone { seen } else { first });
-            self.older.shrink_to_fit();
+            let gone = older.get(first).is_some_and(|v| v.live().is_none());
+            older.drain(..if gone { seen } else { first });
+            older.shrink_to_fit();
+        }
+        if older.is_empty() {
+            self.older = None;
         }
         true
     }
@@ -124,10 +145,7 @@ impl Index {
         match self.keys.entry(key) {
             Entry::Vacant(entry) => {
                 let now = fresh(entry.key().clone(), value);
-                entry.insert(Versions {
-                    newest: Version::Written(now.clone()),
-                    older: Vec::new(),
-                });
+                entry.insert(Versions::one(Version::Written(now.clone())));
                 Put { now, before: None }
             }
             Entry::Occupied(mut entry) => {
@@ -168,14 +186,8 @@ impl Index {
             return false;
         }
         let key = value.key.clone();
-        let newest = Version::Written(Arc::new(value));
-        self.keys.insert(
-            key,
-            Versions {
-                newest,
-                older: Vec::new(),
-            },
-        );
+        let version = Version::Written(Arc::new(value));
+        self.keys.insert(key, Versions::one(version));
         true
     }
 

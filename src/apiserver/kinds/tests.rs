@@ -316,6 +316,8 @@ proptest! {
         };
         let headers = seen(&[strategy.field_paths, &["metadata.labels"]].concat());
         prop_assert_eq!((strategy.fields)(&headers), (strategy.fields)(&object));
+        let names = |object| (strategy.fields)(object).into_iter().map(|(name, _)| name);
+        prop_assert!(names(&object).eq(names(&Value::Null)));
         let common = &["metadata.name", "metadata.creationTimestamp"];
         let row = seen(&[strategy.row_paths, common].concat());
         prop_assert_eq!((strategy.row)(&row, NOW), (strategy.row)(&object, NOW));
