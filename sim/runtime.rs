@@ -31,6 +31,7 @@ pub mod exec;
 pub mod images;
 pub mod instance;
 pub mod logs;
+pub mod stdin;
 
 mod calls;
 

@@ -29,6 +29,11 @@ use wavetank_sim::runtime::logs;
 const FOLLOW: Duration = Duration::from_millis(200);
 /// How old a container's first output may be for who attaches to see it still.
 const IN_THE_PIPE: Duration = Duration::from_secs(5);
+/// Why nobody can attach to a container that has ended.
+const NOT_RUNNING: &str = "error attaching to container: container is in CONTAINER_EXITED state";
+
+/// The client is gone.
+struct Left;
 
 /// One simulated machine.
 pub struct Machine {
@@ -207,11 +212,10 @@ impl Machine {
             .is_some_and(|instance| instance.running_since().is_some())
     }
 
-    /// The exit code of a container that has ended.
-    fn exit_code(&self, id: &wavetank_cri::ContainerId) -> Option<i32> {
+    /// Whether its program has ended, or nothing is known of it any more.
+    fn has_ended(&self, id: &wavetank_cri::ContainerId) -> bool {
         let runtime = self.lock();
-        let status = runtime.instance(id)?.status(id);
-        (status.state == wavetank_cri::ContainerState::Exited).then_some(status.exit_code)
+        runtime.instance(id).is_none_or(|it| it.ended.is_some())
     }
 
     fn exec(
@@ -277,47 +281,77 @@ impl Machine {
         let since = runtime.instance(id).and_then(|it| it.running_since());
         since
             .filter(|since| now.since(*since) < IN_THE_PIPE)
-            .map_or(now, |since| since - Duration::from_micros(1))
+            .unwrap_or(now)
     }
 
-    /// Attach shows what the container writes from now on.
     fn attach(self: &Arc<Self>, id: wavetank_cri::ContainerId, streams: StdStreams) -> NodeStream {
-        let (input, mut inputs) = mpsc::channel::<ProcessInput>(MESSAGES_QUEUED);
+        let (input, inputs) = mpsc::channel(MESSAGES_QUEUED);
         let (outputs, output) = mpsc::channel(MESSAGES_QUEUED);
         let machine = self.clone();
         tokio::spawn(async move {
-            if machine.exit_code(&id).is_some() {
-                let why = "error attaching to container: container is in CONTAINER_EXITED state";
-                let _ = outputs.send(ProcessOutput::Failed(why.into())).await;
-                return;
-            }
-            let mut shown: Time = machine.attached_from(&id);
-            loop {
-                tokio::select! {
-                    () = tokio::time::sleep(FOLLOW) => {}
-                    more = inputs.recv() => match more {
-                        Some(_) => continue, // a simulated program reads nothing
-                        None => return,
-                    },
-                }
-                let now = machine.clock.now();
-                let wanted = logs::LogOptions {
-                    since: Some(shown + Duration::from_micros(1)),
-                    ..logs::LogOptions::default()
-                };
-                shown = now;
-                let bytes = machine.lock().logs(&id, &wanted, now).unwrap_or_default();
-                let part = ProcessOutput::Stdout(bytes.into());
-                if streams.stdout && outputs.send(part).await.is_err() {
-                    return;
-                }
-                let exit = machine.exit_code(&id);
-                if let Some(code) = exit {
-                    let _ = outputs.send(ProcessOutput::Exit(code)).await;
-                    return;
-                }
-            }
+            let last = match machine.has_ended(&id) {
+                true => ProcessOutput::Failed(NOT_RUNNING.into()),
+                // As upstream, whatever the container's own exit code is.
+                false => match machine.attached(&id, streams, inputs, &outputs).await {
+                    Ok(()) => ProcessOutput::Exit(0),
+                    Err(Left) => return,
+                },
+            };
+            // The client may have left: then nobody wants to know.
+            let _ = outputs.send(last).await;
         });
         NodeStream::Process(Process { input, output })
+    }
+
+    /// Carries a client's input to a container and what the container writes to the client, until
+    /// the container ends, the client leaves, or its input ends: that is the end of the container's
+    /// input too with `stdinOnce`, else of the client's visit only (`pkg/kubelet/cri`, and Attach
+    /// in containerd's `internal/cri/io/container_io.go`).
+    async fn attached(
+        &self,
+        id: &wavetank_cri::ContainerId,
+        streams: StdStreams,
+        mut inputs: mpsc::Receiver<ProcessInput>,
+        outputs: &mpsc::Sender<ProcessOutput>,
+    ) -> Result<(), Left> {
+        let from = self.attached_from(id);
+        let mut seen = self.lock().seen_before(id, from);
+        let mut is_last = false;
+        loop {
+            is_last |= self.has_ended(id);
+            let bytes = self.lock().output(id, &mut seen, self.clock.now());
+            if streams.stdout && !bytes.is_empty() {
+                let part = ProcessOutput::Stdout(bytes.into());
+                outputs.send(part).await.map_err(|_| Left)?;
+            }
+            if is_last {
+                return Ok(());
+            }
+            tokio::select! {
+                () = tokio::time::sleep(FOLLOW) => {}
+                input = inputs.recv() => match input.ok_or(Left)? {
+                    ProcessInput::Stdin(bytes) if streams.stdin => self.write_stdin(id, &bytes),
+                    ProcessInput::Eof if streams.stdin => is_last = !self.close_stdin(id),
+                    _ => {}
+                },
+            }
+        }
+    }
+
+    fn write_stdin(&self, id: &wavetank_cri::ContainerId, bytes: &[u8]) {
+        self.lock().write_stdin(id, bytes, self.clock.now());
+        self.changed.notify_one();
+    }
+
+    /// A client's input has ended; whether the client still waits for the container's end.
+    fn close_stdin(&self, id: &wavetank_cri::ContainerId) -> bool {
+        let mut runtime = self.lock();
+        let config = runtime.instance(id).map(|instance| &instance.config);
+        let is_once = config.is_some_and(|config| config.stdin_once && !config.tty);
+        if is_once {
+            runtime.close_stdin(id, self.clock.now());
+            self.changed.notify_one();
+        }
+        is_once
     }
 }

@@ -52,6 +52,8 @@ pub struct Behavior {
     pub hung_after: Option<Duration>,
     /// What it writes once, at its start.
     pub output: Arc<str>,
+    /// It copies its standard input to its standard output, and ends so at the input's end.
+    pub copies_input: Option<End>,
     /// What it writes again and again.
     pub log: Option<(Arc<str>, Duration)>,
 }
@@ -106,12 +108,14 @@ impl Behavior {
             (None, _) => None,
         };
         let stop_time = Duration::from_millis(10) + chance.up_to(Duration::from_millis(290));
+        let copying = program.as_ref().filter(|program| program.copies_input);
         Behavior {
             ends: scripted_end(&script, config.metadata.attempt).or(default),
             stop_time: script.duration("stop-time").unwrap_or(stop_time),
             ready_after: script.duration("ready-after").unwrap_or_default(),
             unready: spans(script.text("unready-between").unwrap_or_default()),
             hung_after: script.duration("hung-after"),
+            copies_input: copying.map(|program| End::with(program.code)),
             output: program.map_or_else(|| "".into(), |p| p.stdout.into()),
             log: script.text("log").map(|line| {
                 let every = script

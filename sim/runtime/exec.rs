@@ -2,7 +2,7 @@
 //!
 //! 1. The same command in the same container at the same time gives the same answer.
 //!
-//! Left out: standard input, pipes, loops, globs, variables other than the environment's.
+//! Left out: pipes, loops, globs, variables other than the environment's.
 //!
 //! Book: `book/src/simulator/runtime.md`.
 
@@ -66,6 +66,8 @@ pub struct Program {
     pub code: i32,
     /// When it ends; `None`: never.
     pub takes: Option<Duration>,
+    /// It copies its standard input to its standard output, and ends with it.
+    pub copies_input: bool,
 }
 
 /// What the command of a container does, if it is one that is known here.
@@ -76,10 +78,15 @@ pub fn program(config: &ContainerConfig, around: &Surroundings<'_>) -> Option<Pr
     }
     let answer = run(&argv, around);
     let instant = Duration::from_millis(50);
+    let waits = answer.copies_input && config.stdin;
     answer.is_known.then(|| Program {
         stdout: answer.stdout,
         code: answer.exit_code,
-        takes: answer.takes.map(|takes| takes.max(instant)),
+        takes: answer
+            .takes
+            .filter(|_| !waits)
+            .map(|takes| takes.max(instant)),
+        copies_input: answer.copies_input,
     })
 }
 
@@ -305,7 +312,7 @@ fn then(first: ExecAnswer, second: ExecAnswer) -> ExecAnswer {
             .map(|(a, b)| a.saturating_add(b)),
         is_known: first.is_known && second.is_known,
         is_missing: false,
-        copies_input: second.copies_input,
+        copies_input: first.copies_input || second.copies_input,
     }
 }
 
@@ -412,6 +419,9 @@ mod tests {
             labels: Labels::new(),
             annotations: Labels::new(),
             resources: LinuxContainerResources::default(),
+            stdin: false,
+            stdin_once: false,
+            tty: false,
         };
         let script = Labels::from([(
             "sim.wavetank.dev/exec-answers".into(),

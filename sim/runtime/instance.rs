@@ -15,6 +15,7 @@ use wavetank_informer::CallId;
 use wavetank_kubelet::{ProbeResult, Target};
 
 use super::behavior::Behavior;
+use super::stdin::Written;
 
 /// How a program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub struct Instance {
     pub kill_at: Option<Time>,
     /// What its program does.
     pub behavior: Box<Behavior>,
+    /// What it has written of what it read; few programs read.
+    pub written: Option<Box<Written>>,
     pub(super) image_ref: Arc<str>,
     /// `StartContainer` was called.
     pub(super) is_starting: bool,
@@ -89,6 +92,7 @@ impl Instance {
             term_at: None,
             kill_at: None,
             behavior: Box::new(behavior),
+            written: None,
             image_ref,
             is_starting: false,
             stops: Vec::new(),

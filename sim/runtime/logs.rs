@@ -6,6 +6,8 @@
 //!
 //! Book: `book/src/simulator/runtime.md`.
 
+use core::time::Duration;
+
 use wavetank_api::Time;
 use wavetank_cri::{ContainerId, Error};
 
@@ -35,6 +37,15 @@ pub struct LogLine {
     pub time: Time,
     /// Without its end.
     pub text: String,
+}
+
+/// How much a reader has seen of a container's output.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// All that the program wrote by itself before this time.
+    until: Time,
+    /// So many bytes of what it made of its input.
+    written: u64,
 }
 
 impl SimRuntime {
@@ -76,9 +87,54 @@ impl SimRuntime {
         bytes.truncate(options.limit_bytes.unwrap_or(usize::MAX));
         Ok(bytes)
     }
+
+    /// What a container has written since `seen`, which moves to now; unlike the log's lines, also
+    /// what is not a whole line yet.
+    pub fn output(&self, id: &ContainerId, seen: &mut Seen, now: Time) -> Vec<u8> {
+        let Some(instance) = self.instance(id) else {
+            return Vec::new();
+        };
+        let options = LogOptions {
+            since: Some(seen.until),
+            ..LogOptions::default()
+        };
+        let lines = lines_by_itself(instance, &options, now);
+        let mut bytes = lines.into_iter().fold(Vec::new(), |mut bytes, line| {
+            bytes.extend_from_slice(line.text.as_bytes());
+            bytes.push(b'\n');
+            bytes
+        });
+        seen.until = now + Duration::from_micros(1);
+        if let Some(written) = &instance.written {
+            bytes.append(&mut written.after(seen.written));
+            seen.written = written.total();
+        }
+        bytes
+    }
+
+    /// A reader who has seen nothing that was written at a time or later.
+    pub fn seen_before(&self, id: &ContainerId, time: Time) -> Seen {
+        let written = self.instance(id).and_then(|it| it.written.as_ref());
+        Seen {
+            until: time,
+            written: written.map_or(0, |written| written.before(time)),
+        }
+    }
 }
 
 fn lines(instance: &Instance, options: &LogOptions, now: Time) -> Vec<LogLine> {
+    let mut lines = lines_by_itself(instance, options, now);
+    if let Some(written) = &instance.written {
+        let copied = written.lines(instance.ended.map(|(at, _)| at)).into_iter();
+        let wanted = copied.filter(|(time, _)| options.since.is_none_or(|since| since <= *time));
+        lines.extend(wanted.map(|(time, text)| LogLine { time, text }));
+        lines.sort_by_key(|line| line.time);
+    }
+    lines
+}
+
+/// What it writes without being asked.
+fn lines_by_itself(instance: &Instance, options: &LogOptions, now: Time) -> Vec<LogLine> {
     let Some(start) = instance.started_at else {
         return Vec::new();
     };
@@ -112,5 +168,5 @@ fn lines(instance: &Instance, options: &LogOptions, now: Time) -> Vec<LogLine> {
 }
 
 fn time_of(start: Time, n: u64, every_micros: u64) -> Time {
-    start + core::time::Duration::from_micros(n.saturating_mul(every_micros))
+    start + Duration::from_micros(n.saturating_mul(every_micros))
 }

@@ -3,6 +3,7 @@
 //! Book: `book/src/simulator/runtime.md`.
 
 mod environment;
+mod input;
 mod mutants;
 mod properties;
 mod rig;

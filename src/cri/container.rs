@@ -54,6 +54,12 @@ pub struct ContainerConfig {
     pub annotations: Labels,
     /// Limits.
     pub resources: LinuxContainerResources,
+    /// Its standard input is kept open for who attaches; else it is empty.
+    pub stdin: bool,
+    /// The input ends with that of the first client who attaches.
+    pub stdin_once: bool,
+    /// Its standard streams are a terminal.
+    pub tty: bool,
 }
 
 /// `LinuxContainerResources`.

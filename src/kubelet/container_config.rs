@@ -64,6 +64,9 @@ pub(crate) fn container_config(
             .map(|(k, v)| (k.into(), v.into()))
             .collect(),
         resources: resources(spec),
+        stdin: spec.stdin,
+        stdin_once: spec.stdin_once,
+        tty: spec.tty,
         envs: envs.into_iter().collect(),
     })
 }

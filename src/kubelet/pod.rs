@@ -90,6 +90,9 @@ pub struct Container {
     pub readiness_probe: Option<Arc<ProbeSpec>>,
     pub startup_probe: Option<Arc<ProbeSpec>>,
     pub lifecycle: Option<Box<Lifecycle>>,
+    pub stdin: bool,
+    pub stdin_once: bool,
+    pub tty: bool,
 }
 
 /// `imagePullPolicy`.
