@@ -98,8 +98,8 @@ impl SimRuntime {
     /// Hands a container's program a piece of its standard input. Where nobody reads
     /// it, it stays in the pipe.
     pub fn write_stdin(&mut self, id: &ContainerId, bytes: &[u8], now: Time) {
-        let instance = self.containers.get_mut(id);
-        let Some(instance) = instance.filter(|instance| instance.reads().is_some()) else {
+        let found = self.containers.get_mut(id);
+        let Some(instance) = found.filter(|found| found.reads().is_some()) else {
             return;
         };
         let is_key = |byte: &u8| [INTERRUPT, END_OF_TRANSMISSION].contains(byte);
