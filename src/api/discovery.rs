@@ -6,7 +6,7 @@
 //! table of kinds in another shape. Which form a request wants, the API server negotiates.
 //!
 //! 1. All forms name the same resources: `all_forms_name_the_same_resources`.
-//! 2. Groups come in the order of the table of kinds, in which kubectl prefers them:
+//! 2. Groups come in the order of the table of groups, in which kubectl prefers them:
 //!    `groups_come_in_the_order_of_the_table`.
 //!
 //! Left out: `storageVersionHash`, and groups that are only spoken (`policy`, `autoscaling`).
@@ -16,7 +16,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::kinds::{KINDS, Kind, Subresource, SubresourceKind};
+use crate::kinds::{GROUPS, KINDS, Kind, POSTED, Posted, Subresource, SubresourceKind};
 
 /// The version of the aggregated document; both have the same fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,9 +97,9 @@ pub fn group(name: &str) -> Option<Bytes> {
 /// `GET /api/v1` and `GET /apis/{group}/{version}`: `APIResourceList`, subresources included;
 /// `None` for a version that is not served.
 pub fn resource_list(group: &str, version: &str) -> Option<Bytes> {
-    let mut kinds = kinds_of(group, version).peekable();
-    let api_version = kinds.peek()?.api_version;
-    let resources: Vec<_> = kinds.flat_map(plain_resources).collect();
+    let resources = resources_of(group, version);
+    let api_version = resources.first()?.api_version;
+    let resources: Vec<_> = resources.iter().flat_map(plain_resources).collect();
     Some(text(json!({
         "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": api_version,
         "resources": resources,
@@ -108,32 +108,100 @@ pub fn resource_list(group: &str, version: &str) -> Option<Bytes> {
 
 /// Group names in the order of the table; the core group is empty.
 fn groups() -> impl Iterator<Item = &'static str> {
-    let first = |kind: &&Kind| KINDS.iter().position(|k| k.group == kind.group);
-    KINDS
-        .iter()
-        .filter(move |kind| first(kind) == Some(kind.id as usize))
-        .map(|kind| kind.group)
+    GROUPS.iter().copied()
 }
 
 fn versions(group: &str) -> Vec<&'static str> {
     let mut versions = Vec::new();
-    for kind in KINDS.iter().filter(|kind| kind.group == group) {
-        if !versions.contains(&kind.version) {
-            versions.push(kind.version);
+    for resource in resources().filter(|resource| resource.group == group) {
+        if !versions.contains(&resource.version) {
+            versions.push(resource.version);
         }
     }
     versions
 }
 
-fn kinds_of(group: &str, version: &str) -> impl Iterator<Item = &'static Kind> {
+/// What is told of a resource, whether its objects are stored or only posted.
+struct Resource {
+    group: &'static str,
+    version: &'static str,
+    api_version: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+    singular: &'static str,
+    namespaced: bool,
+    verbs: &'static [&'static str],
+    /// The row of a kind whose objects are stored.
+    stored: Option<&'static Kind>,
+}
+
+impl From<&'static Kind> for Resource {
+    fn from(kind: &'static Kind) -> Self {
+        Resource {
+            group: kind.group,
+            version: kind.version,
+            api_version: kind.api_version,
+            kind: kind.kind,
+            plural: kind.plural,
+            singular: kind.singular,
+            namespaced: kind.namespaced,
+            verbs: kind.verbs,
+            stored: Some(kind),
+        }
+    }
+}
+
+impl From<&'static Posted> for Resource {
+    fn from(posted: &'static Posted) -> Self {
+        let info = posted.kind.info();
+        Resource {
+            group: info.group,
+            version: info.version,
+            api_version: info.api_version,
+            kind: info.kind,
+            plural: posted.plural,
+            singular: posted.singular,
+            namespaced: posted.namespaced,
+            verbs: &["create"],
+            stored: None,
+        }
+    }
+}
+
+impl Resource {
+    fn subresources(&self) -> impl Iterator<Item = (&'static Kind, &'static Subresource)> {
+        let stored = self.stored.into_iter();
+        stored.flat_map(|kind| kind.subresources.iter().map(move |below| (kind, below)))
+    }
+
+    /// Adds what helps kubectl to name a stored kind.
+    fn add_names(&self, to: &mut Value) {
+        if let Some(kind) = self.stored {
+            add(to, "shortNames", kind.short_names.into());
+            add(to, "categories", kind.categories.into());
+        }
+    }
+}
+
+fn resources() -> impl Iterator<Item = Resource> {
     KINDS
         .iter()
-        .filter(move |kind| kind.group == group && kind.version == version)
+        .map(Resource::from)
+        .chain(POSTED.iter().map(Resource::from))
+}
+
+/// The resources of a group and version by name.
+fn resources_of(group: &str, version: &str) -> Vec<Resource> {
+    let is_of = |resource: &Resource| (resource.group, resource.version) == (group, version);
+    let mut resources: Vec<_> = resources().filter(is_of).collect();
+    resources.sort_by_key(|resource| resource.plural);
+    resources
 }
 
 fn aggregated_group(group: &'static str) -> Value {
     let version = |version: &'static str| {
-        let resources: Vec<_> = kinds_of(group, version).map(aggregated_resource).collect();
+        let resources = resources_of(group, version);
+        let resources: Vec<_> = resources.iter().map(aggregated_resource).collect();
         json!({ "version": version, "resources": resources, "freshness": "Current" })
     };
     let versions: Vec<_> = versions(group).into_iter().map(version).collect();
@@ -144,24 +212,22 @@ fn aggregated_group(group: &'static str) -> Value {
     json!({ "metadata": metadata, "versions": versions })
 }
 
-fn aggregated_resource(kind: &Kind) -> Value {
-    let (group, version) = (kind.group, kind.version);
-    let mut resource = json!({
-        "resource": kind.plural,
-        "responseKind": { "group": group, "version": version, "kind": kind.kind },
-        "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
-        "singularResource": kind.singular,
-        "verbs": kind.verbs,
+fn aggregated_resource(resource: &Resource) -> Value {
+    let (group, version) = (resource.group, resource.version);
+    let mut told = json!({
+        "resource": resource.plural,
+        "responseKind": { "group": group, "version": version, "kind": resource.kind },
+        "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": resource.singular,
+        "verbs": resource.verbs,
     });
-    let below: Vec<_> = kind
-        .subresources
-        .iter()
-        .map(|below| aggregated_below(kind, below))
+    let below = resource.subresources();
+    let below: Vec<_> = below
+        .map(|(kind, below)| aggregated_below(kind, below))
         .collect();
-    add(&mut resource, "shortNames", kind.short_names.into());
-    add(&mut resource, "categories", kind.categories.into());
-    add(&mut resource, "subresources", below.into());
-    resource
+    resource.add_names(&mut told);
+    add(&mut told, "subresources", below.into());
+    told
 }
 
 fn aggregated_below(kind: &Kind, below: &Subresource) -> Value {
@@ -188,15 +254,14 @@ fn plain_group(name: &'static str) -> Value {
     json!({ "name": name, "versions": versions, "preferredVersion": preferred })
 }
 
-fn plain_resources(kind: &Kind) -> Vec<Value> {
-    let mut resource = json!({
-        "name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced,
-        "kind": kind.kind, "verbs": kind.verbs,
+fn plain_resources(resource: &Resource) -> Vec<Value> {
+    let mut told = json!({
+        "name": resource.plural, "singularName": resource.singular,
+        "namespaced": resource.namespaced, "kind": resource.kind, "verbs": resource.verbs,
     });
-    add(&mut resource, "shortNames", kind.short_names.into());
-    add(&mut resource, "categories", kind.categories.into());
-    let mut resources = vec![resource];
-    for below in kind.subresources {
+    resource.add_names(&mut told);
+    let mut resources = vec![told];
+    for (kind, below) in resource.subresources() {
         let (group, version, name) = spoken(kind, below);
         let mut resource = json!({
             "name": format!("{}/{}", kind.plural, below.name), "singularName": "",
@@ -281,12 +346,18 @@ mod tests {
         assert_eq!(aggregated(Aggregated::V2), plain());
         assert!(plain().contains("apps/v1 deployments/scale"));
         assert!(plain().contains("v1 pods/eviction"));
+        assert!(plain().contains("v1 bindings"));
+        assert!(plain().contains("authorization.k8s.io/v1 selfsubjectaccessreviews"));
     }
 
     #[test]
     fn groups_come_in_the_order_of_the_table() {
         let names: Vec<_> = groups().collect();
         assert_eq!(&names[..3], ["", "apps", "events.k8s.io"]);
+        let of_kinds = KINDS.iter().map(|kind| kind.group);
+        let of_posted = POSTED.iter().map(|posted| posted.kind.info().group);
+        let in_use: BTreeSet<_> = of_kinds.chain(of_posted).collect();
+        assert_eq!(in_use, names.iter().copied().collect());
         let plain = items(&read(&group_list()), "groups");
         let plain: Vec<_> = plain
             .iter()

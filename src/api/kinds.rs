@@ -2,6 +2,7 @@
 //!
 //! REST paths, discovery, OpenAPI, storage keys, strict decoding and the API server's table of
 //! strategies are all indexed by [`KindId`]; a new built-in kind is a row here, a strategy there.
+//! Beside them stand resources that are only asked ([`POSTED`]).
 //!
 //! 1. `KINDS[id as usize].id == id`, and no two kinds share group, version and plural, nor
 //!    `apiVersion` and kind: `each_id_is_the_index_of_its_row`.
@@ -18,7 +19,7 @@ use core::fmt;
 pub mod events;
 mod table;
 
-pub use table::{KINDS, VIRTUALS};
+pub use table::{GROUPS, KINDS, POSTED, VIRTUALS};
 
 /// Names a row of [`KINDS`]: dense, in the order of discovery. Never stored: numbers may move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +56,12 @@ pub enum VirtualId {
     Scale,
     Eviction,
     TokenRequest,
+    TokenReview,
+    SelfSubjectReview,
+    LocalSubjectAccessReview,
+    SelfSubjectAccessReview,
+    SelfSubjectRulesReview,
+    SubjectAccessReview,
     PodExecOptions,
     PodAttachOptions,
     PodPortForwardOptions,
@@ -111,6 +118,30 @@ pub enum SubresourceKind {
     Parent,
     /// Another kind.
     Virtual(VirtualId),
+}
+
+/// A resource that can only be created: what is posted is answered, and not stored as it is.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// What is posted and answered; its group and version are the resource's.
+    pub kind: VirtualId,
+    /// Resource name in paths.
+    pub plural: &'static str,
+    /// Resource name that kubectl accepts for one object.
+    pub singular: &'static str,
+    /// Whether it is posted to a namespace.
+    pub namespaced: bool,
+}
+
+impl Posted {
+    /// The resource at `/apis/{group}/{version}/…/{plural}`.
+    pub fn by_resource(group: &str, version: &str, plural: &str) -> Option<&'static Self> {
+        let found = |posted: &&Posted| {
+            let info = posted.kind.info();
+            posted.plural == plural && info.group == group && info.version == version
+        };
+        POSTED.iter().find(found)
+    }
 }
 
 /// A kind that appears in requests and answers but never in the store.

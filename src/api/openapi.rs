@@ -21,7 +21,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::kinds::{KINDS, root_path};
+use crate::kinds::{KINDS, POSTED, root_path};
 
 mod operations;
 mod schemas;
@@ -39,9 +39,11 @@ pub struct Document {
 
 static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
     let mut versions: Vec<(&str, &str)> = Vec::new();
-    for kind in &KINDS {
-        if !versions.contains(&(kind.group, kind.version)) {
-            versions.push((kind.group, kind.version));
+    let stored = KINDS.iter().map(|kind| (kind.group, kind.version));
+    let posted = POSTED.iter().map(|posted| posted.kind.info());
+    for version in stored.chain(posted.map(|info| (info.group, info.version))) {
+        if !versions.contains(&version) {
+            versions.push(version);
         }
     }
     versions

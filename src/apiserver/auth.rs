@@ -1,14 +1,15 @@
 //! Who asks: client certificates, in-process components, bearer tokens, service accounts.
 //!
-//! Upstream: `k8s.io/apiserver/pkg/authentication`. Whoever is authenticated may do everything.
+//! Upstream: `k8s.io/apiserver/pkg/authentication`. What they may do, `authorize.rs` says.
 //!
-//! 1. Without a proved identity only health and version are answered.
-//! 2. A service account's token is good only while its ServiceAccount (and the object it is bound
+//! 1. A service account's token is good only while its ServiceAccount (and the object it is bound
 //!    to) exists with the UID in the token.
 //!
-//! Left out: authorization, impersonation, OIDC, webhooks.
+//! Left out: OIDC, webhooks, and what upstream notes in a user's `extra`.
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -28,25 +29,35 @@ pub(crate) struct User {
     pub uid: String,
     /// Groups.
     pub groups: Vec<String>,
+    /// What else is known, in words of the authenticator.
+    pub extra: BTreeMap<String, Vec<String>>,
 }
+
+/// The name of nobody.
+pub(crate) const ANONYMOUS: &str = "system:anonymous";
+/// The group of nobody.
+pub(crate) const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// The group of whoever has proved an identity.
+pub(crate) const AUTHENTICATED: &str = "system:authenticated";
 
 impl User {
     /// Nobody.
     pub fn anonymous() -> Self {
         User {
-            name: "system:anonymous".to_string(),
-            uid: String::new(),
-            groups: vec!["system:unauthenticated".to_string()],
+            name: ANONYMOUS.to_owned(),
+            groups: vec![UNAUTHENTICATED.to_owned()],
+            ..User::default()
         }
     }
 
     fn new(name: &str, uid: &str, groups: &[String]) -> Self {
         let mut groups = groups.to_vec();
-        groups.push("system:authenticated".to_string());
+        groups.push(AUTHENTICATED.to_owned());
         User {
             name: name.to_string(),
             uid: uid.to_string(),
             groups,
+            ..User::default()
         }
     }
 }

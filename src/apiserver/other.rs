@@ -1,5 +1,4 @@
-//! Everything that is no resource: health, version, metrics, discovery, OpenAPI, and the reviews
-//! that are asked and not stored.
+//! Everything that is no resource: health, version, metrics, discovery, OpenAPI.
 //!
 //! Upstream: `k8s.io/apiserver/pkg/server/{healthz,routes}`.
 //!
@@ -9,13 +8,12 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use wavetank_api::discovery::{self, Aggregated};
-use wavetank_api::{Method, Request, Response, Status, Time, openapi};
+use wavetank_api::{Method, Request, Response, openapi};
 
-use crate::auth;
 use crate::call::Call;
 use crate::core::Core;
 use crate::negotiate::JSON;
-use crate::reply::{Answer, Refusal};
+use crate::reply::Answer;
 use crate::route::{method_not_allowed, no_such_path};
 
 /// What `/readyz` and `/livez` check, by name.
@@ -26,25 +24,17 @@ const CHECKS: [&str; 4] = [
     "poststarthook/start-system-namespaces",
 ];
 
-/// Whether anybody may ask this.
-pub(crate) fn is_public(segments: &[String]) -> bool {
-    matches!(
-        segments.first().map(String::as_str),
-        Some("healthz" | "livez" | "readyz" | "version")
-    )
-}
-
 /// Answers a path that is no resource.
 pub(crate) fn answer(
     core: &mut Core,
     call: &Call,
     request: &Request,
     segments: &[String],
-    now: Time,
 ) -> Answer {
     let path: Vec<&str> = segments.iter().map(String::as_str).collect();
-    if request.method == Method::Post {
-        return review(core, call, request, &path, now).unwrap_or_else(Answer::from);
+    let is_api = matches!(path.first(), Some(&("api" | "apis")));
+    if request.method == Method::Post && is_api {
+        return no_such_path().into();
     }
     if !matches!(request.method, Method::Get | Method::Head) {
         return method_not_allowed().into();
@@ -184,43 +174,4 @@ fn describe(request: &Request, rest: &[&str]) -> Option<Response> {
     };
     response.headers.push("etag", tag);
     Some(response)
-}
-
-/// Questions that are POSTed and answered, never stored: `SelfSubjectReview` and `TokenReview`.
-fn review(
-    core: &Core,
-    call: &Call,
-    request: &Request,
-    path: &[&str],
-    now: Time,
-) -> Result<Answer, Refusal> {
-    let user =
-        |user: &auth::User| json!({"username": user.name, "uid": user.uid, "groups": user.groups});
-    match path {
-        ["apis", "authentication.k8s.io", "v1", "selfsubjectreviews"] => {
-            let review = json!({"kind": "SelfSubjectReview",
-                "apiVersion": "authentication.k8s.io/v1",
-                "metadata": {"creationTimestamp": now.to_rfc3339()},
-                "status": {"userInfo": user(&call.user)}});
-            Ok(Answer::Value(201, review))
-        }
-        ["apis", "authentication.k8s.io", "v1", "tokenreviews"] => {
-            let body: Value = serde_json::from_slice(&request.body)
-                .map_err(|error| Status::bad_request(error.to_string()))?;
-            let token = body
-                .pointer("/spec/token")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            let found = auth::token_user(token, &core.config, &core.cache, now);
-            let status = match found {
-                Some(found) => json!({"authenticated": true, "user": user(&found)}),
-                None => json!({"error": "invalid bearer token"}),
-            };
-            let review = json!({"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1",
-                "metadata": {}, "spec": body.get("spec"), "status": status});
-            Ok(Answer::Value(201, review))
-        }
-        ["api", ..] | ["apis", ..] => Err(no_such_path()),
-        _ => Err(method_not_allowed()),
-    }
 }

@@ -5,7 +5,7 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
-use wavetank_api::kinds::{KINDS, Kind, Subresource};
+use wavetank_api::kinds::{KINDS, Kind, Posted, Subresource};
 use wavetank_api::status::{Named, Reason};
 use wavetank_api::{KindId, Method, Status};
 
@@ -83,6 +83,8 @@ pub(crate) struct Route {
 pub(crate) enum Place {
     /// A resource, and what is to be done there.
     Resource(Route, Verb),
+    /// What is only posted, and to which namespace (empty: none).
+    Posted(&'static Posted, String),
     /// Anything else: discovery, health, metrics … by its segments.
     Other(Vec<String>),
 }
@@ -126,6 +128,12 @@ pub(crate) fn route(
     let Some((group, version, rest)) = group_version(&segments) else {
         return Ok(Place::Other(segments));
     };
+    if let Some((posted, namespace)) = posted(group, version, rest) {
+        return match method {
+            Method::Post => Ok(Place::Posted(posted, namespace)),
+            _ => Err(method_not_allowed()),
+        };
+    }
     if rest.is_empty()
         || !KINDS
             .iter()
@@ -149,6 +157,16 @@ fn group_version(segments: &[String]) -> Option<(&str, &str, &[String])> {
         [apis, group, version, rest @ ..] if apis == "apis" => Some((group, version, rest)),
         _ => None,
     }
+}
+
+fn posted(group: &str, version: &str, rest: &[String]) -> Option<(&'static Posted, String)> {
+    let (plural, namespace) = match rest {
+        [plural] => (plural, ""),
+        [first, namespace, plural] if first == "namespaces" => (plural, namespace.as_str()),
+        _ => return None,
+    };
+    let posted = Posted::by_resource(group, version, plural)?;
+    (posted.namespaced != namespace.is_empty()).then(|| (posted, namespace.to_owned()))
 }
 
 fn resource(group: &str, version: &str, rest: &[String]) -> Option<Route> {
@@ -252,6 +270,7 @@ mod tests {
                     verb.as_str()
                 )
             }
+            Ok(Place::Posted(posted, namespace)) => format!("post {namespace}/{}", posted.plural),
             Ok(Place::Other(_)) => "other".to_string(),
             Err(status) => status.code.to_string(),
         }
@@ -286,6 +305,14 @@ mod tests {
             place(Delete, "/api/v1/namespaces/a/pods"),
             "deletecollection Pod a//"
         );
+        let reviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        assert_eq!(place(Post, reviews), "post /selfsubjectaccessreviews");
+        assert_eq!(place(Get, reviews), "405");
+        assert_eq!(
+            place(Post, "/api/v1/namespaces/a/bindings"),
+            "post a/bindings"
+        );
+        assert_eq!(place(Post, "/api/v1/bindings"), "404");
         assert_eq!(place(Delete, "/api/v1/pods"), "405");
         assert_eq!(place(Delete, "/api/v1/namespaces"), "405");
         assert_eq!(place(Get, "/api/v1/namespaces/a/nonsense"), "404");

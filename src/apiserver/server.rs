@@ -20,16 +20,20 @@ use wavetank_api::{KindId, Method, Request, Response, Revision, Status, Time};
 use wavetank_store::{Batch, Range, TxnResult};
 
 use crate::auth::{self, User};
+use crate::authorize::{self, Attributes};
 use crate::call::{BODY_MAX, Call};
 use crate::config::Config;
 use crate::core::{Core, Next, Task};
+use crate::impersonate::impersonate;
 use crate::negotiate::{self, Accept, JSON};
 use crate::query::Target;
 use crate::reply::{Answer, Decided, Refusal, add_common_headers};
 use crate::route::{self, Place, Verb};
 use crate::step::{Drained, Input, Step, StreamId, Ticket, Unavailable};
 use crate::subresources::connect::Upgrade;
-use crate::{bootstrap, collection, create, delete, other, read, subresources, update, watch};
+use crate::{
+    bootstrap, collection, create, delete, other, read, reviews, subresources, update, watch,
+};
 
 /// How long a request waits for the cache to reach a revision (upstream's `blockTimeout`).
 const FRESH_WAIT: Duration = Duration::from_secs(3);
@@ -112,7 +116,7 @@ impl ApiServer {
         )
     }
 
-    /// Who is it, may it, and what does it want: in this order, as upstream's handler chain.
+    /// Who is it, as whom, may it, and what does it want: in the order of upstream's handler chain.
     fn admit(
         &mut self,
         call: &mut Call,
@@ -120,11 +124,16 @@ impl ApiServer {
         place: Result<Place, Refusal>,
         now: Time,
     ) -> Result<Next, Refusal> {
-        let is_public = matches!(&place, Ok(Place::Other(path)) if other::is_public(path));
+        let path = request.target.split('?').next().unwrap_or_default();
+        let attributes = Attributes::of(request.method, path, &place);
         match auth::authenticate(request, &self.core.config, &self.core.cache, now)? {
             Some(user) => call.user = user,
-            None if is_public => {}
+            None if authorize::allows(&call.user, &attributes) => {}
             None => return Err(auth::unauthorized()),
+        }
+        call.user = impersonate(&request.headers, core::mem::take(&mut call.user))?;
+        if !authorize::allows(&call.user, &attributes) {
+            return Err(authorize::forbidden(&call.user, &attributes));
         }
         if request.body.len() > BODY_MAX {
             let limit = format!("limit is {BODY_MAX}");
@@ -137,8 +146,10 @@ impl ApiServer {
                     call,
                     request,
                     &path,
-                    now,
                 )));
+            }
+            Place::Posted(posted, namespace) => {
+                return reviews::begin(&mut self.core, call, posted, &namespace, now);
             }
             Place::Resource(_, verb) => verb,
         };

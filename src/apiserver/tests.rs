@@ -4,5 +4,6 @@
 
 mod chaos;
 mod events;
+mod reviews;
 mod verbs;
 mod watches;

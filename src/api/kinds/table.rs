@@ -6,7 +6,19 @@
 //!
 //! Book: `book/src/ground/wire.md`.
 
-use super::{Kind, KindId, Subresource, SubresourceKind, Virtual, VirtualId};
+use super::{Kind, KindId, Posted, Subresource, SubresourceKind, Virtual, VirtualId};
+
+/// Groups in the order of discovery; the core group is empty.
+pub static GROUPS: [&str; 8] = [
+    "",
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+];
 
 const ALL_VERBS: &[&str] = &[
     "create",
@@ -276,9 +288,58 @@ const fn spoken(
 }
 
 const V1: (&str, &str, &str) = ("", "v1", "v1");
+const AUTHENTICATION: (&str, &str, &str) =
+    ("authentication.k8s.io", "v1", "authentication.k8s.io/v1");
+const AUTHORIZATION: (&str, &str, &str) = ("authorization.k8s.io", "v1", "authorization.k8s.io/v1");
+
+const fn posted(kind: VirtualId, plural: &'static str, singular: &'static str) -> Posted {
+    Posted {
+        kind,
+        plural,
+        singular,
+        namespaced: false,
+    }
+}
+
+/// Every resource that can only be created, in alphabetical order within its group.
+pub static POSTED: [Posted; 7] = [
+    Posted {
+        namespaced: true,
+        ..posted(VirtualId::Binding, "bindings", "binding")
+    },
+    posted(
+        VirtualId::SelfSubjectReview,
+        "selfsubjectreviews",
+        "selfsubjectreview",
+    ),
+    posted(VirtualId::TokenReview, "tokenreviews", "tokenreview"),
+    Posted {
+        namespaced: true,
+        ..posted(
+            VirtualId::LocalSubjectAccessReview,
+            "localsubjectaccessreviews",
+            "localsubjectaccessreview",
+        )
+    },
+    posted(
+        VirtualId::SelfSubjectAccessReview,
+        "selfsubjectaccessreviews",
+        "selfsubjectaccessreview",
+    ),
+    posted(
+        VirtualId::SelfSubjectRulesReview,
+        "selfsubjectrulesreviews",
+        "selfsubjectrulesreview",
+    ),
+    posted(
+        VirtualId::SubjectAccessReview,
+        "subjectaccessreviews",
+        "subjectaccessreview",
+    ),
+];
 
 /// Every kind that is spoken but not stored; indexed by [`VirtualId`].
-pub static VIRTUALS: [Virtual; 9] = [
+pub static VIRTUALS: [Virtual; 15] = [
     spoken(
         VirtualId::Binding,
         V1,
@@ -311,9 +372,45 @@ pub static VIRTUALS: [Virtual; 9] = [
     ),
     spoken(
         VirtualId::TokenRequest,
-        ("authentication.k8s.io", "v1", "authentication.k8s.io/v1"),
+        AUTHENTICATION,
         "TokenRequest",
         Some("io.k8s.api.authentication.v1.TokenRequest"),
+    ),
+    spoken(
+        VirtualId::TokenReview,
+        AUTHENTICATION,
+        "TokenReview",
+        Some("io.k8s.api.authentication.v1.TokenReview"),
+    ),
+    spoken(
+        VirtualId::SelfSubjectReview,
+        AUTHENTICATION,
+        "SelfSubjectReview",
+        Some("io.k8s.api.authentication.v1.SelfSubjectReview"),
+    ),
+    spoken(
+        VirtualId::LocalSubjectAccessReview,
+        AUTHORIZATION,
+        "LocalSubjectAccessReview",
+        Some("io.k8s.api.authorization.v1.LocalSubjectAccessReview"),
+    ),
+    spoken(
+        VirtualId::SelfSubjectAccessReview,
+        AUTHORIZATION,
+        "SelfSubjectAccessReview",
+        Some("io.k8s.api.authorization.v1.SelfSubjectAccessReview"),
+    ),
+    spoken(
+        VirtualId::SelfSubjectRulesReview,
+        AUTHORIZATION,
+        "SelfSubjectRulesReview",
+        Some("io.k8s.api.authorization.v1.SelfSubjectRulesReview"),
+    ),
+    spoken(
+        VirtualId::SubjectAccessReview,
+        AUTHORIZATION,
+        "SubjectAccessReview",
+        Some("io.k8s.api.authorization.v1.SubjectAccessReview"),
     ),
     spoken(VirtualId::PodExecOptions, V1, "PodExecOptions", None),
     spoken(VirtualId::PodAttachOptions, V1, "PodAttachOptions", None),

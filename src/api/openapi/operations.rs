@@ -9,7 +9,7 @@
 use serde_json::{Map, Value, json};
 
 use super::schemas::{gvk, list_name, reference};
-use crate::kinds::{KINDS, Kind, Subresource, SubresourceKind};
+use crate::kinds::{KINDS, Kind, POSTED, Posted, Subresource, SubresourceKind, Virtual, root_path};
 
 /// The paths of one group and version.
 pub(super) fn of_version(group: &str, version: &str) -> Map<String, Value> {
@@ -42,6 +42,15 @@ pub(super) fn of_version(group: &str, version: &str) -> Map<String, Value> {
             let operations = subresource_operations(kind, below);
             paths.insert(format!("{item}/{}", below.name), path(&operations, names));
         }
+    }
+    let is_of = |info: &Virtual| (info.group, info.version) == (group, version);
+    for posted in POSTED.iter().filter(|posted| is_of(posted.kind.info())) {
+        let (scope, names): (&str, &[&str]) = match posted.namespaced {
+            true => ("/namespaces/{namespace}", &["namespace"]),
+            false => ("", &[]),
+        };
+        let collection = format!("{}{scope}/{}", root_path(group, version), posted.plural);
+        paths.insert(collection, path(&[("post", post_operation(posted))], names));
     }
     paths
 }
@@ -105,21 +114,22 @@ fn subresource_operations(kind: &Kind, below: &Subresource) -> Operations {
 
 /// `readCoreV1NamespacedPodStatus`.
 fn operation_id(verb: &str, kind: &Kind, suffix: &str) -> String {
-    let group = match kind.group.split('.').next() {
+    let of = group_and_version(kind.group, kind.version);
+    let scope = scope(kind.namespaced && suffix != "ForAllNamespaces");
+    format!("{verb}{of}{scope}{}{}", kind.kind, capitalised(suffix))
+}
+
+/// `CoreV1`.
+fn group_and_version(group: &str, version: &str) -> String {
+    let group = match group.split('.').next() {
         None | Some("") => "core",
         Some(first) => first,
     };
-    let scope = if kind.namespaced && suffix != "ForAllNamespaces" {
-        "Namespaced"
-    } else {
-        ""
-    };
-    let (group, version) = (capitalised(group), capitalised(kind.version));
-    format!(
-        "{verb}{group}{version}{scope}{}{}",
-        kind.kind,
-        capitalised(suffix)
-    )
+    format!("{}{}", capitalised(group), capitalised(version))
+}
+
+fn scope(namespaced: bool) -> &'static str {
+    if namespaced { "Namespaced" } else { "" }
 }
 
 fn capitalised(text: &str) -> String {
@@ -133,16 +143,27 @@ fn capitalised(text: &str) -> String {
 }
 
 fn operation(kind: &Kind, id: String, action: &str, answer: Value) -> Map<String, Value> {
+    let gvk = gvk(kind.group, kind.version, kind.kind);
+    operation_of(kind.api_version, gvk, id, action, answer)
+}
+
+fn operation_of(
+    api_version: &str,
+    gvk: Value,
+    id: String,
+    action: &str,
+    answer: Value,
+) -> Map<String, Value> {
     let content = json!({ "application/json": { "schema": answer } });
     let operation = json!({
         "operationId": id,
-        "tags": [kind.api_version.replace('/', "_")],
+        "tags": [api_version.replace('/', "_")],
         "responses": {
             "200": { "description": "OK", "content": content },
             "401": { "description": "Unauthorized" },
         },
         "x-kubernetes-action": action,
-        "x-kubernetes-group-version-kind": gvk(kind.group, kind.version, kind.kind),
+        "x-kubernetes-group-version-kind": gvk,
     });
     match operation {
         Value::Object(map) => map,
@@ -197,12 +218,27 @@ fn write_operation(kind: &Kind, below: Option<&Subresource>, method: &'static st
                 query(WRITE).chain(query(FORCE)).collect(),
             );
         }
-        _ => {
-            operation.insert("requestBody".into(), body(&["*/*"], schema));
-            operation.insert("parameters".into(), query(WRITE).collect());
-        }
+        _ => take(&mut operation, schema),
     }
     Value::Object(operation)
+}
+
+/// POST of what is only posted.
+fn post_operation(posted: &Posted) -> Value {
+    let info = posted.kind.info();
+    let schema = reference(info.schema.unwrap_or_default());
+    let of = group_and_version(info.group, info.version);
+    let id = format!("create{of}{}{}", scope(posted.namespaced), info.kind);
+    let gvk = gvk(info.group, info.version, info.kind);
+    let mut operation = operation_of(info.api_version, gvk, id, "post", schema.clone());
+    take(&mut operation, schema);
+    Value::Object(operation)
+}
+
+/// An operation that takes an object.
+fn take(operation: &mut Map<String, Value>, schema: Value) {
+    operation.insert("requestBody".into(), body(&["*/*"], schema));
+    operation.insert("parameters".into(), query(WRITE).collect());
 }
 
 /// Schema and kind of what goes over a path.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::kinds::{KINDS, Kind, SubresourceKind, VIRTUALS, VirtualId};
+use crate::kinds::{KINDS, Kind, POSTED, SubresourceKind, VIRTUALS, VirtualId};
 use crate::schema::{Field, Merge, Schema, Shape, Type, TypeId};
 
 /// Definitions by name, for the kinds of one group and version.
@@ -29,6 +29,12 @@ pub(super) fn of_version(group: &str, version: &str) -> Map<String, Value> {
             if let SubresourceKind::Virtual(id) = subresource.kind {
                 render.definition(schema.virtual_kind(id));
             }
+        }
+    }
+    for posted in &POSTED {
+        let info = posted.kind.info();
+        if (info.group, info.version) == (group, version) {
+            render.definition(schema.virtual_kind(posted.kind));
         }
     }
     render.done.into_iter().collect()

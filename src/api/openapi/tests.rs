@@ -27,6 +27,18 @@ fn the_index_names_every_document_by_its_hash() {
 
 #[test]
 fn every_verb_has_an_operation() {
+    for posted in &crate::kinds::POSTED {
+        let info = posted.kind.info();
+        let root = root_path(info.group, info.version);
+        let scope = if posted.namespaced {
+            "/namespaces/{namespace}"
+        } else {
+            ""
+        };
+        let document = parsed(root.trim_start_matches('/'));
+        let path = &document["paths"][format!("{root}{scope}/{}", posted.plural)];
+        assert!(path.get("post").is_some(), "{}", posted.plural);
+    }
     for kind in &KINDS {
         let document = parsed(kind.root_path().trim_start_matches('/'));
         let scope = if kind.namespaced {

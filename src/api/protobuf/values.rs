@@ -113,18 +113,34 @@ fn entry(name: &str, element: TypeId, bytes: &[u8]) -> Result<(String, Value), E
     while let Some((number, wire)) = reader.tag()? {
         match number {
             1 => key = text_of(run(wire, name)?),
-            2 => value = Some(whole(name, element, wire)?),
+            2 => value = Some(value_of_entry(name, element, wire)?),
             _ => {}
         }
     }
     let value = match value {
         Some(value) => value,
-        None => whole(name, element, Wire::Bytes(&[]))?,
+        None => value_of_entry(name, element, Wire::Bytes(&[]))?,
     };
     Ok((key, value))
 }
 
-/// A value that stands by itself: an item of a list, the value of a map entry.
+/// The value of a map entry. Where JSON has a list there, protobuf has a message of one repeated
+/// field (`ExtraValue`).
+fn value_of_entry(name: &str, ty: TypeId, wire: Wire) -> Result<Value, Error> {
+    let Shape::List(element) = Schema::builtin().shape(ty) else {
+        return whole(name, ty, wire);
+    };
+    let mut list = Vec::new();
+    let mut reader = Reader::new(run(wire, name)?);
+    while let Some((number, wire)) = reader.tag()? {
+        if number == 1 {
+            items(&mut list, name, element, wire)?;
+        }
+    }
+    Ok(Value::Array(list))
+}
+
+/// A value that stands by itself.
 fn whole(name: &str, ty: TypeId, wire: Wire) -> Result<Value, Error> {
     if Schema::builtin().shape(ty) == Shape::Struct {
         let mut object = Map::new();

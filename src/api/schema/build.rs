@@ -54,7 +54,7 @@ pub(super) fn builtin() -> Schema {
 
 /// The JSON schemas of all kinds and what they reach, by upstream's canonical names.
 fn definitions() -> Map<String, Value> {
-    use k8s_openapi::api::{apps, authentication, autoscaling, coordination, core};
+    use k8s_openapi::api::{apps, authentication, authorization, autoscaling, coordination, core};
     use k8s_openapi::api::{discovery, events, policy, scheduling};
     use k8s_openapi::apimachinery::pkg::apis::meta;
 
@@ -82,6 +82,12 @@ fn definitions() -> Map<String, Value> {
         autoscaling::v1::Scale,
         policy::v1::Eviction,
         authentication::v1::TokenRequest,
+        authentication::v1::TokenReview,
+        authentication::v1::SelfSubjectReview,
+        authorization::v1::LocalSubjectAccessReview,
+        authorization::v1::SelfSubjectAccessReview,
+        authorization::v1::SelfSubjectRulesReview,
+        authorization::v1::SubjectAccessReview,
         meta::v1::DeleteOptions,
         meta::v1::Status,
     ];

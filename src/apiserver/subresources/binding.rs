@@ -33,7 +33,18 @@ pub(crate) struct Bind {
 pub(crate) fn begin(core: &mut Core, call: &mut Call, now: Time) -> Result<Next, Refusal> {
     let options = call.write_options("CreateOptions")?;
     let route = call.route.clone().ok_or_else(no_such_path)?;
-    let mut binding = call.decode_virtual(VirtualId::Binding, options.validation)?;
+    let binding = call.decode_virtual(VirtualId::Binding, options.validation)?;
+    bind(core, call, route, binding, now)
+}
+
+/// Binds the pod at `route` as the Binding says.
+pub(crate) fn bind(
+    core: &mut Core,
+    call: &mut Call,
+    route: Route,
+    mut binding: Value,
+    now: Time,
+) -> Result<Next, Refusal> {
     metadata::check_namespace(&mut binding, &route)?;
     let named = metadata::text(&binding, "name");
     if !named.is_empty() && named != route.name {

@@ -21,7 +21,7 @@ const METHODS: [Method; 6] = [
     Method::Delete,
     Method::Head,
 ];
-const PATHS: [&str; 18] = [
+const PATHS: [&str; 21] = [
     "/api/v1/namespaces/default/pods",
     "/api/v1/namespaces/default/pods/web-0",
     "/api/v1/namespaces/default/pods/web-0/binding",
@@ -39,6 +39,9 @@ const PATHS: [&str; 18] = [
     "/api/v1/namespaces/default/events",
     "/api/v1/namespaces/default/events/e",
     "/apis/events.k8s.io/v1/namespaces/default/events/e",
+    "/api/v1/namespaces/default/bindings",
+    "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+    "/apis/authorization.k8s.io/v1/namespaces/default/localsubjectaccessreviews",
     "/readyz",
 ];
 const QUERIES: [&str; 10] = [

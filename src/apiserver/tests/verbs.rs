@@ -275,7 +275,8 @@ fn a_service_account_token_is_good_while_the_account_lives() {
     let whoami = |cluster: &mut Cluster| {
         let target = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
         let request = Request::new(Method::Post, target)
-            .with_header("authorization", format!("Bearer {token}"));
+            .with_header("authorization", format!("Bearer {token}"))
+            .with_body("application/json", "{}");
         let response = cluster.respond(request);
         let body: Value = serde_json::from_slice(&response.bytes()).unwrap();
         (
