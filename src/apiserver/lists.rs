@@ -12,6 +12,7 @@ use wavetank_api::status::{Cause, Named, quote};
 use wavetank_api::{KindId, Revision, Status};
 
 use crate::call::unsupported;
+use crate::kinds::event;
 use crate::query::Query;
 use crate::registry;
 use crate::reply::Refusal;
@@ -102,9 +103,9 @@ impl ListOptions {
         let number = |name: &str| query.number(name).map_err(|error| bad(&error));
         let labels = LabelSelector::parse(query.get("labelSelector"))
             .map_err(|error| bad(&format!("unable to parse requirement: {error}")))?;
-        let fields =
+        let mut fields =
             FieldSelector::parse(query.get("fieldSelector")).map_err(|error| bad(&error))?;
-        check_fields(kind, &fields)?;
+        convert_fields(kind, &mut fields)?;
         check(query, is_watch)?;
         let limit = usize::try_from(number("limit")?.unwrap_or(0)).unwrap_or(0);
         let from = token(query)?;
@@ -182,14 +183,23 @@ fn bad_version(text: &str) -> Refusal {
     .into()
 }
 
-fn check_fields(kind: KindId, fields: &FieldSelector) -> Result<(), Refusal> {
+/// Names fields as the stored kind does, and refuses those that cannot be selected.
+fn convert_fields(kind: KindId, fields: &mut FieldSelector) -> Result<(), Refusal> {
     let known = (registry::strategy(kind.stored_as()).fields)(&serde_json::Value::Null);
-    for term in &fields.terms {
-        let is_name = matches!(term.field.as_str(), "metadata.name" | "metadata.namespace");
-        if !is_name && !known.iter().any(|(name, _)| *name == term.field) {
+    for term in &mut fields.terms {
+        if matches!(term.field.as_str(), "metadata.name" | "metadata.namespace") {
+            continue;
+        }
+        let stored = match kind {
+            KindId::EventsEvent => event::stored_field(&term.field),
+            _ => Some(term.field.clone()),
+        };
+        let stored = stored.filter(|stored| known.iter().any(|(name, _)| name == stored));
+        let Some(stored) = stored else {
             let message = format!("field label not supported: {}", term.field);
             return Err(Status::bad_request(message).into());
-        }
+        };
+        term.field = stored;
     }
     Ok(())
 }

@@ -63,7 +63,6 @@ pub(crate) const STRATEGY: Strategy = Strategy {
 pub(crate) const NEWER: Strategy = Strategy {
     validate: validate_newer,
     validate_update: validate_newer_update,
-    fields: newer_fields,
     ..STRATEGY
 };
 
@@ -224,25 +223,16 @@ fn fields(event: &Value) -> Vec<(&'static str, String)> {
     .collect()
 }
 
-fn newer_fields(event: &Value) -> Vec<(&'static str, String)> {
-    [
-        ("regarding.kind", &["involvedObject", "kind"][..]),
-        ("regarding.namespace", &["involvedObject", "namespace"]),
-        ("regarding.name", &["involvedObject", "name"]),
-        ("regarding.uid", &["involvedObject", "uid"]),
-        ("regarding.apiVersion", &["involvedObject", "apiVersion"]),
-        (
-            "regarding.resourceVersion",
-            &["involvedObject", "resourceVersion"],
-        ),
-        ("regarding.fieldPath", &["involvedObject", "fieldPath"]),
-        ("reason", &["reason"]),
-        ("reportingController", &["reportingComponent"]),
-        ("type", &["type"]),
-    ]
-    .into_iter()
-    .map(|(field, path)| (field, edit::text(event, path).into()))
-    .collect()
+/// What a selectable field of the newer spelling is called in the stored one
+/// (`pkg/apis/events/v1/conversion.go`, `AddFieldLabelConversionsForEvent`).
+pub(crate) fn stored_field(newer: &str) -> Option<String> {
+    match newer {
+        "reason" | "type" => Some(newer.to_owned()),
+        "reportingController" => Some("reportingComponent".to_owned()),
+        _ => newer
+            .strip_prefix("regarding.")
+            .map(|field| format!("involvedObject.{field}")),
+    }
 }
 
 fn row(event: &Value, now: Time) -> Vec<Value> {

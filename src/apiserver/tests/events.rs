@@ -1,4 +1,4 @@
-//! Events: forgotten in time, and told as deleted.
+//! Events: found by their fields in both spellings, forgotten in time, and told as deleted.
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
@@ -80,4 +80,51 @@ fn other_objects_hang_on_no_lease() {
         crate::testing::config_map("a"),
     );
     assert_eq!(cluster.store.next_expiry(), None);
+}
+
+#[test]
+fn each_spelling_selects_by_its_own_field_names() {
+    let mut cluster = Cluster::new();
+    for (name, about) in [("a", "web-0"), ("b", "web-1")] {
+        let mut event = event(name);
+        event["involvedObject"]["name"] = about.into();
+        event["source"] = json!({"component": "kubelet"});
+        cluster.create(EVENTS, event);
+    }
+    let newer = "/apis/events.k8s.io/v1/namespaces/default/events";
+    let mut found = |path: &str, selector: &str| {
+        let target = format!("{path}?fieldSelector={selector}");
+        let (code, list) = cluster.call(Method::Get, &target, Value::Null);
+        let names = list["items"].as_array().into_iter().flatten();
+        let names: Vec<_> = names.map(|item| item["metadata"]["name"].clone()).collect();
+        (code, json!(names), list["message"].clone())
+    };
+    let b = (200, json!(["b"]), Value::Null);
+    for selector in [
+        "involvedObject.name%3Dweb-1",
+        "involvedObject.name%21%3Dweb-0,reason%3DTried",
+    ] {
+        assert_eq!(found(EVENTS, selector), b);
+    }
+    for selector in [
+        "regarding.name%3Dweb-1",
+        "regarding.kind%3DPod,metadata.name%3Db",
+    ] {
+        assert_eq!(found(newer, selector), b);
+    }
+    assert_eq!(
+        found(EVENTS, "source%3Dkubelet,type%3DNormal").1,
+        json!(["a", "b"])
+    );
+    let refused = |field: &str| {
+        let words = format!("field label not supported: {field}");
+        (400, json!([]), Value::from(words))
+    };
+    assert_eq!(
+        found(EVENTS, "regarding.name%3Dx"),
+        refused("regarding.name")
+    );
+    for field in ["involvedObject.name", "source", "regarding.nosuch"] {
+        assert_eq!(found(newer, &format!("{field}%3Dx")), refused(field));
+    }
 }
