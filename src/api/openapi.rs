@@ -10,8 +10,9 @@
 //! 3. A hash names its document, so clients may keep it for ever:
 //!    `the_index_names_every_document_by_its_hash`.
 //!
-//! Left out: OpenAPI v2 (kubectl up to 1.28 and `explain --output=plaintext-openapiv2` want it, as
-//! protobuf), and documents of paths that serve no kinds.
+//! The same as one document of OpenAPI v2 is there for older clients.
+//!
+//! Left out: documents of paths that serve no kinds.
 //!
 //! Book: `book/src/ground/wire.md`.
 
@@ -23,8 +24,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::kinds::{KINDS, POSTED, root_path};
 
+mod gnostic;
 mod operations;
 mod schemas;
+mod v2;
 
 /// The description of one group and version.
 #[derive(Clone, Debug)]
@@ -76,6 +79,37 @@ pub fn documents() -> &'static [Document] {
     &DOCUMENTS
 }
 
+/// The form of OpenAPI v2 that kubectl takes. It asks by the second name, which is no media type
+/// and must not be answered (kube-openapi's `subTypeProtobufDeprecated`).
+pub const V2_PROTOBUF: [&str; 2] = [
+    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+    "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+];
+
+/// Both forms of the OpenAPI v2 document.
+static V2: LazyLock<(Document, Document)> = LazyLock::new(|| {
+    let parsed = DOCUMENTS
+        .iter()
+        .map(|document| serde_json::from_slice(&document.body));
+    let parsed: Vec<Value> = parsed.filter_map(Result::ok).collect();
+    let document = v2::document(parsed.iter());
+    let protobuf = gnostic::encode(&document);
+    let named = |body| Document::new("openapi/v2".to_owned(), body);
+    (named(document.to_string().into()), named(protobuf.into()))
+});
+
+/// The answer to `GET /openapi/v2`, as JSON or as protobuf.
+pub fn v2(protobuf: bool) -> &'static Document {
+    if protobuf { &V2.1 } else { &V2.0 }
+}
+
+impl Document {
+    fn new(path: String, body: Bytes) -> Self {
+        let hash = format!("{:016X}", xxh3_64(&body));
+        Document { path, hash, body }
+    }
+}
+
 fn describe(group: &str, version: &str) -> Document {
     let document = json!({
         "openapi": "3.0.0",
@@ -92,14 +126,8 @@ fn describe(group: &str, version: &str) -> Document {
         },
     });
     let body = Bytes::from(document.to_string());
-    let path = root_path(group, version)
-        .trim_start_matches('/')
-        .to_string();
-    Document {
-        path,
-        hash: format!("{:016X}", xxh3_64(&body)),
-        body,
-    }
+    let path = root_path(group, version);
+    Document::new(path.trim_start_matches('/').to_owned(), body)
 }
 
 #[cfg(test)]

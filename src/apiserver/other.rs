@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use wavetank_api::discovery::{self, Aggregated};
+use wavetank_api::openapi::Document;
 use wavetank_api::{Method, Request, Response, openapi};
 
 use crate::call::Call;
@@ -48,6 +49,7 @@ pub(crate) fn answer(
             Some(Response::new(200, "text/plain; version=0.0.4", text))
         }
         ["api" | "apis", ..] => discover(core, request, &path),
+        ["openapi", "v2"] => Some(describe_at_once(request)),
         ["openapi", "v3", rest @ ..] => describe(request, rest),
         _ => None,
     };
@@ -65,6 +67,7 @@ fn paths() -> Response {
         "/healthz",
         "/livez",
         "/metrics",
+        "/openapi/v2",
         "/openapi/v3",
         "/readyz",
         "/version",
@@ -163,15 +166,28 @@ fn describe(request: &Request, rest: &[&str]) -> Option<Response> {
         return Some(json_answer(openapi::index()));
     }
     let document = openapi::document(&rest.join("/"))?;
+    Some(tagged(request, document, JSON))
+}
+
+/// OpenAPI v2, in the form that the client takes.
+fn describe_at_once(request: &Request) -> Response {
+    let accept = request.headers.value("accept").unwrap_or_default();
+    let [name, deprecated] = openapi::V2_PROTOBUF;
+    let protobuf = accept.contains(name) || accept.contains(deprecated);
+    let form = if protobuf { name } else { JSON };
+    tagged(request, openapi::v2(protobuf), form)
+}
+
+fn tagged(request: &Request, document: &Document, form: &'static str) -> Response {
     let tag = format!("\"{}\"", document.hash);
     let is_known = request
         .headers
         .value("if-none-match")
         .is_some_and(|known| known.contains(&tag));
     let mut response = match is_known {
-        true => Response::new(304, JSON, Bytes::new()),
-        false => json_answer(document.body.clone()),
+        true => Response::new(304, form, Bytes::new()),
+        false => Response::new(200, form, document.body.clone()),
     };
     response.headers.push("etag", tag);
-    Some(response)
+    response
 }

@@ -125,3 +125,50 @@ fn fields_carry_their_merge_facts_and_descriptions() {
     let selector = &document["components"]["schemas"]["io.k8s.api.core.v1.NodeSelector"];
     assert_eq!(selector["x-kubernetes-map-type"], "atomic");
 }
+
+#[test]
+fn the_second_version_has_all_that_the_third_has() {
+    fn walk(value: &Value, definitions: &Value) {
+        if let Some(name) = value.get("$ref").and_then(Value::as_str) {
+            let name = name.strip_prefix("#/definitions/").unwrap();
+            assert!(definitions[name].is_object(), "{name}");
+        }
+        match value {
+            Value::Object(map) => map.values().for_each(|value| walk(value, definitions)),
+            Value::Array(list) => list.iter().for_each(|value| walk(value, definitions)),
+            _ => {}
+        }
+    }
+    let second: Value = serde_json::from_slice(&v2(false).body).unwrap();
+    walk(&second, &second["definitions"]);
+    for document in documents() {
+        let third = parsed(&document.path);
+        for (name, path) in third["paths"].as_object().unwrap() {
+            for (method, operation) in path.as_object().unwrap() {
+                let gvk = &operation["x-kubernetes-group-version-kind"];
+                let same = &second["paths"][name][method];
+                assert_eq!(
+                    &same["x-kubernetes-group-version-kind"], gvk,
+                    "{method} {name}"
+                );
+            }
+        }
+        for name in third["components"]["schemas"].as_object().unwrap().keys() {
+            assert!(second["definitions"][name].is_object(), "{name}");
+        }
+    }
+    let spec = &second["definitions"]["io.k8s.api.core.v1.PodSpec"]["properties"];
+    assert_eq!(
+        spec["affinity"]["$ref"],
+        "#/definitions/io.k8s.api.core.v1.Affinity"
+    );
+    assert_eq!(spec["containers"]["x-kubernetes-patch-merge-key"], "name");
+    let patch = &second["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"];
+    assert!(
+        patch["parameters"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|p| p["in"] == "body")
+    );
+}
