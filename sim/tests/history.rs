@@ -81,6 +81,11 @@ checks:
   # The pod of the dead node is being deleted until somebody deletes its Node.
   - { at: 10m, count: pods, namespace: default, equals: 4 }
   - { at: 10m, count: pods, namespace: default, field: spec.nodeName=node-0, equals: 1 }
+  - { at: 30s, count: events, namespace: default, field: reason=RegisteredNode, equals: 3 }
+  - { at: 10m, count: events, namespace: default, field: reason=RegisteredNode, equals: 3 }
+  # One of the node, one of its pod.
+  - { at: 10m, count: events, namespace: default, field: reason=NodeNotReady, equals: 2 }
+  - { at: 10m, count: events, namespace: default, field: message=Node is not ready, equals: 1 }
 until: 10m
 ";
     clean(text, 1);

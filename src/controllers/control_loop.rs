@@ -84,6 +84,7 @@ impl<C: Controller> ControlLoop<C> {
             guards: self.guards,
             now: desk.now,
             by: self.controller.name(),
+            source: self.controller.event_source(),
             about: format!("{} {key}", self.controller.kind()).into(),
             events: Vec::new(),
             notes: Vec::new(),

@@ -29,7 +29,7 @@ pub trait Controller: Send {
     /// What it carries from a plan or a read over to its answers; `()` when nothing.
     type Memory: Send;
 
-    /// Its name in events and traces, as upstream's: `replicaset-controller`.
+    /// Its name in traces and events, as upstream's: `replicaset-controller`.
     fn name(&self) -> &'static str;
 
     /// The kind its keys name.
@@ -60,6 +60,11 @@ pub trait Controller: Send {
     ) -> Step<Self::Memory>;
 
     // ANCHOR_END: controller
+    /// Its name in events, where upstream has another than in its flags.
+    fn event_source(&self) -> &'static str {
+        self.name()
+    }
+
     /// Adds the keys that are to be looked at without news, once all caches are filled.
     fn start(&mut self, _now: Time, _keys: &mut Queue<Self::Key>) {}
 }
@@ -126,6 +131,7 @@ pub struct Context<'a> {
     /// The time of this decision.
     pub now: Time,
     pub(crate) by: &'static str,
+    pub(crate) source: &'static str,
     pub(crate) about: Arc<str>,
     pub(crate) events: Vec<Event>,
     pub(crate) notes: Vec<Note>,
@@ -150,7 +156,7 @@ impl Context<'_> {
         message: String,
     ) {
         self.events.push(Event {
-            component: self.by,
+            component: self.source,
             about: About::object(kind, meta),
             r#type,
             reason,

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use wavetank_api::{KindId, Time};
+use wavetank_api::{KindId, Meta, Time, Uid};
 use wavetank_informer::client::{Patch, Write};
 use wavetank_informer::events::EventType;
 use wavetank_informer::executor::Plan;
@@ -82,6 +82,8 @@ pub struct NodeLifecycle {
     /// When each zone's next node may be tainted; written when one is.
     next_eviction: BTreeMap<Arc<str>, Time>,
     last_sweep: Option<Time>,
+    /// The nodes of the last sweep.
+    known: BTreeMap<Arc<str>, Uid>,
 }
 
 impl Controller for NodeLifecycle {
@@ -90,6 +92,10 @@ impl Controller for NodeLifecycle {
 
     fn name(&self) -> &'static str {
         "node-lifecycle-controller"
+    }
+
+    fn event_source(&self) -> &'static str {
+        "node-controller"
     }
 
     fn kind(&self) -> KindId {
@@ -169,6 +175,39 @@ impl NodeLifecycle {
         }
     }
 
+    /// Tells of the nodes that came and went since the last sweep (`classifyNodes`).
+    fn tell_of_comings(&mut self, cx: &mut Context<'_>) {
+        let nodes = cx.world.nodes.cache();
+        let mut news = Vec::new();
+        for node in nodes.iter() {
+            if self.known.get(&node.meta.name) != Some(&node.meta.uid) {
+                let (name, uid) = (node.meta.name.clone(), node.meta.uid.clone());
+                let text = format!("Registered Node {name} in Controller");
+                news.push(("RegisteredNode", name.clone(), uid.clone(), text));
+                self.known.insert(name, uid);
+            }
+        }
+        if nodes.len() < self.known.len() {
+            self.known.retain(|name, uid| {
+                let is_there = nodes.get(&Key::cluster(name.clone())).is_some();
+                if !is_there {
+                    let text = format!("Removing Node {name} from Controller");
+                    news.push(("RemovingNode", name.clone(), uid.clone(), text));
+                }
+                is_there
+            });
+        }
+        for (reason, name, uid, text) in news {
+            let message = format!("Node {name} event: {text}");
+            let meta = Meta {
+                name,
+                uid,
+                ..Meta::default()
+            };
+            cx.event((KindId::Node, &meta), EventType::Normal, reason, message);
+        }
+    }
+
     /// One look at all nodes: conditions first, then taints as the zones allow.
     fn sweep(&mut self, cx: &mut Context<'_>) -> Plan {
         let deaf = self
@@ -180,6 +219,7 @@ impl NodeLifecycle {
                 .for_each(|health| health.excuse(cx.now));
         }
         self.last_sweep = Some(cx.now);
+        self.tell_of_comings(cx);
         let nodes = || cx.world.nodes.cache().iter();
         let zones = zones(nodes());
         let all_lost = !zones.is_empty() && zones.values().all(|zone| *zone == Zone::Lost);
@@ -288,40 +328,47 @@ impl NodeLifecycle {
                 cx.client
                     .patch(KindId::Node, &key, "status", Patch::Strategic, &patch),
             ];
-        let message = format!("Node {} status is now: NodeNotReady", node.meta.name);
-        cx.event(
-            (KindId::Node, &node.meta),
-            EventType::Normal,
-            "NodeNotReady",
-            message,
-        );
-        writes.extend(pods_not_ready(node, cx));
+        if ready(node) == "True" {
+            let about = (KindId::Node, &node.meta);
+            let message = format!("Node {} status is now: NodeNotReady", node.meta.name);
+            cx.event(about, EventType::Normal, "NodeNotReady", message);
+        }
+        for pod in ready_pods(node, cx) {
+            let about = (KindId::Pod, &pod.meta);
+            cx.event(
+                about,
+                EventType::Warning,
+                "NodeNotReady",
+                "Node is not ready".into(),
+            );
+            writes.push(not_ready(&pod, cx));
+        }
         writes
     }
 }
 
-/// The pods of a silent node count as not ready, so that services stop sending to them.
-fn pods_not_ready<'a>(
-    node: &'a Object<Node>,
-    cx: &'a Context<'_>,
-) -> impl Iterator<Item = Write> + 'a {
+/// The pods of a silent node count as not ready, so that services stop sending to them
+/// (`MarkPodsNotReady`).
+fn ready_pods(node: &Object<Node>, cx: &Context<'_>) -> Vec<Arc<Object<Pod>>> {
     let is_ready = |pod: &&Arc<Object<Pod>>| {
         let ready = condition(&pod.view.status.conditions, "Ready");
         ready.is_some_and(|condition| &*condition.status == "True")
     };
     let pods = cx.world.pods.cache().indexed(BY_NODE, &node.meta.name);
-    pods.filter(is_ready).map(|pod| {
-        let patch = json!({
-            "metadata": { "uid": &*pod.meta.uid.0 },
-            "status": { "conditions": [{
-                "type": "Ready",
-                "status": "False",
-                "lastTransitionTime": cx.now.to_rfc3339(),
-            }]},
-        });
-        cx.client
-            .patch(KindId::Pod, &pod.key(), "status", Patch::Strategic, &patch)
-    })
+    pods.filter(is_ready).cloned().collect()
+}
+
+fn not_ready(pod: &Object<Pod>, cx: &Context<'_>) -> Write {
+    let patch = json!({
+        "metadata": { "uid": &*pod.meta.uid.0 },
+        "status": { "conditions": [{
+            "type": "Ready",
+            "status": "False",
+            "lastTransitionTime": cx.now.to_rfc3339(),
+        }]},
+    });
+    cx.client
+        .patch(KindId::Pod, &pod.key(), "status", Patch::Strategic, &patch)
 }
 
 fn heartbeat(node: &Object<Node>) -> Option<Time> {

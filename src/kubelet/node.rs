@@ -33,6 +33,12 @@ const SELDOM: Duration = Duration::from_secs(300);
 const CHECK: Duration = Duration::from_secs(60);
 const CHECK_SOON: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(1);
+/// What is told of the pressure conditions with each attempt to register.
+const QUIET: [&str; 3] = [
+    "NodeHasSufficientMemory",
+    "NodeHasNoDiskPressure",
+    "NodeHasSufficientPID",
+];
 
 /// What the kubelet knows of its Node.
 pub(crate) struct Node {
@@ -46,6 +52,7 @@ pub(crate) struct Node {
     pub(crate) ready: Result<(), String>,
     /// What was told last of `Ready`, and since when.
     pub(crate) ready_told: Option<(bool, Time)>,
+    was_ever_ready: bool,
     /// Since when the pressure conditions are false.
     pub(crate) quiet_since: Option<Time>,
     is_dirty: bool,
@@ -87,6 +94,7 @@ impl Node {
             again: None,
             ready: Err("container runtime status check may not have completed yet".into()),
             ready_told: None,
+            was_ever_ready: false,
             quiet_since: None,
             is_dirty: true,
             last_patch: None,
@@ -143,6 +151,9 @@ impl Node {
         let request = match self.stage {
             Stage::New | Stage::Creating => {
                 self.stage = Stage::Creating;
+                for reason in QUIET {
+                    shared.tell_node_status(reason, now);
+                }
                 let object = node_object::node(self, shared, now);
                 shared.client.create(KindId::Node, "", &object).request
             }
@@ -244,15 +255,15 @@ impl Node {
         }
         let was_ready = self.ready.is_ok();
         self.ready = judge(reply);
-        let name = shared.config.node_name.clone();
-        if self.ready.is_ok() != was_ready {
-            let reason = if was_ready {
-                "NodeNotReady"
-            } else {
-                "NodeReady"
-            };
-            let text = format!("Node {name} status is now: {reason}");
-            shared.tell_node(EventType::Normal, reason, text, now);
+        if self.ready.is_ok() && !core::mem::replace(&mut self.was_ever_ready, true) {
+            // The container manager starts with the runtime; `admission.rs` holds pods to it.
+            let text = "Updated Node Allocatable limit across pods".to_string();
+            shared.tell_node(EventType::Normal, "NodeAllocatableEnforced", text, now);
+        }
+        match (was_ready, self.ready.is_ok()) {
+            (false, true) => shared.tell_node_status("NodeReady", now),
+            (true, false) => shared.tell_node_status("NodeNotReady", now),
+            _ => {}
         }
         self.next_check = Some(
             now + if self.ready.is_ok() {
@@ -292,6 +303,12 @@ pub(crate) fn call_runtime(
 }
 
 impl Shared {
+    /// Tells of a condition of the node (`recordNodeStatusEvent`).
+    fn tell_node_status(&mut self, reason: &'static str, now: Time) {
+        let text = format!("Node {} status is now: {reason}", self.config.node_name);
+        self.tell_node(EventType::Normal, reason, text, now);
+    }
+
     /// Tells of something that happened to the node. As upstream, the uid is the node's name.
     pub fn tell_node(
         &mut self,

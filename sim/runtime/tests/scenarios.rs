@@ -31,6 +31,18 @@ fn a_node_registers_and_its_lease_is_renewed() {
         (&ready["status"], &ready["reason"]),
         (&json!("True"), &json!("KubeletReady"))
     );
+    let told: Vec<&str> = rig.api.events.iter().map(|(reason, ..)| &**reason).collect();
+    let reasons = [
+        "Starting",
+        "NodeHasSufficientMemory",
+        "NodeHasNoDiskPressure",
+        "NodeHasSufficientPID",
+        "NodeAllocatableEnforced",
+        "NodeReady",
+    ];
+    assert_eq!(told, reasons);
+    let text = "Node n1 status is now: NodeHasNoDiskPressure";
+    assert_eq!(rig.events("NodeHasNoDiskPressure"), [text]);
     let lease = rig.api.lease.clone().unwrap();
     assert_eq!(lease["spec"]["holderIdentity"], "n1");
     assert!(
