@@ -212,7 +212,8 @@ pub fn machine(
     number: u32,
     seed: u64,
 ) -> (wavetank_kubelet::Config, SimRuntime) {
-    let [_, high, middle, low] = number.to_be_bytes();
+    // The network itself has the address that ends in 0.0.
+    let [_, high, middle, low] = (number + 1).to_be_bytes();
     // Nodes in 172.16.0.0/12 and pods in 10.0.0.0/8: 128 pod addresses a node, 131,072 nodes.
     let address = format!("172.{}.{middle}.{low}", 16 + (high & 0x0f));
     let first = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 128, 0, 0)) | (number << 7));
