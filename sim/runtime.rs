@@ -203,6 +203,11 @@ impl SimRuntime {
             })
     }
 
+    /// How many pulls are under way.
+    pub fn pulls(&self) -> usize {
+        self.images.awaited()
+    }
+
     /// What has become of a container; `None` when it is unknown or removed.
     pub fn instance(&self, id: &ContainerId) -> Option<&Instance> {
         self.containers.get(id).map(|boxed| &**boxed)

@@ -56,6 +56,11 @@ impl Images {
         (name, is_first.then(|| Duration::from_millis(300 + millis)))
     }
 
+    /// How many calls wait for an image.
+    pub fn awaited(&self) -> usize {
+        self.pulls.values().map(Vec::len).sum()
+    }
+
     /// An image has arrived: who waited for it, and its id.
     pub fn arrived(&mut self, name: &Arc<str>) -> (Vec<CallId>, Arc<str>) {
         self.here.insert(name.clone(), size_of(name));

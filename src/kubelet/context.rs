@@ -16,6 +16,7 @@ use wavetank_informer::{CallId, CallIds, Client, Guards, Output};
 use crate::config::Config;
 use crate::effect::{Effect, Probe, ProbeId};
 use crate::pod::Pod;
+use crate::pull::Turns;
 use crate::sources::Sources;
 
 /// Names a worker on its node; never used twice by one kubelet.
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub recorder: Recorder,
     /// The ConfigMaps and Secrets that pods refer to.
     pub sources: Sources,
+    /// Whose turn it is to pull an image.
+    pub pulls: Turns,
     /// `containerID`'s scheme and the rest of `containerRuntimeVersion`, once known.
     pub runtime: Option<cri::call::Version>,
     /// Calls and probes under way.

@@ -27,6 +27,7 @@ use crate::effect::{Effect, Outcome, ProbeId, ProbeResult};
 use crate::lease::Lease;
 use crate::node::Node;
 use crate::pod::{Container, Pod, PodSpec, PodView};
+use crate::pull::{self, Turns};
 use crate::recovery::{Found, Recovery};
 use crate::relist::{self, Relist};
 use crate::sources::{self, Sources};
@@ -78,6 +79,7 @@ impl Kubelet {
                 runtime: None,
                 pending: BTreeMap::new(),
                 sources: Sources::default(),
+                pulls: Turns::default(),
             },
             node: Node::new(),
             lease: Lease::default(),
@@ -399,6 +401,17 @@ impl Kubelet {
         });
     }
 
+    /// Lets the next image be pulled, unless one is.
+    fn pull_next(&mut self, now: Time, out: &mut Outputs) {
+        loop {
+            let worker = |id| self.workers.get(&id).map(Box::as_ref);
+            let Some((worker, index)) = self.shared.pulls.next(worker) else {
+                return;
+            };
+            self.with(worker, now, out, |w, cx| pull::begin(w, index, cx));
+        }
+    }
+
     /// Tells a worker something and lets it take its step.
     fn with(
         &mut self,
@@ -443,6 +456,7 @@ impl Component for Kubelet {
 
     fn handle(&mut self, input: Input<Outcome>, now: Time, out: &mut Outputs) {
         self.sort(input, now, out);
+        self.pull_next(now, out);
         self.shared.recorder.send(now, &mut self.shared.ids, out);
         let wakes = [
             self.timers.next(),

@@ -36,6 +36,7 @@ mod pod;
 mod pod_status;
 mod probe_spec;
 mod probes;
+mod pull;
 mod qos;
 mod recovery;
 mod relist;

@@ -112,8 +112,10 @@ pub enum Op {
     None,
     /// `ImageStatus`.
     Inspect,
-    /// `PullImage`, since.
-    Pull(Time),
+    /// The image is asked for since the first time; `PullImage`, since the second.
+    Pull(Time, Option<Time>),
+    /// `ImageStatus` of what was pulled; the times are those of `Pull`.
+    Measure(Time, Option<Time>),
     /// `CreateContainer`.
     Create,
     /// `StartContainer`.

@@ -1,6 +1,7 @@
 //! Making one instance of a container: image, create, start, postStart.
 //!
-//! `sync.rs` begins it; each answer of the runtime takes it one step further. Upstream:
+//! `sync.rs` begins it; each answer of the runtime takes it one step further; `pull.rs` gets an
+//! image that is not here. Upstream:
 //! `pkg/kubelet/images/image_manager.go` (EnsureImageExists) and
 //! `pkg/kubelet/kuberuntime/kuberuntime_container.go` (startContainer).
 //!
@@ -18,16 +19,15 @@ use wavetank_informer::events::EventType::{Normal, Warning};
 
 use crate::container_config::container_config;
 use crate::context::{Context, Purpose};
-use crate::hooks;
 use crate::pod::{Container, Kind, PullPolicy};
-use crate::sandbox::{self, RETRY};
+use crate::sandbox::RETRY;
 use crate::slot::{Exit, Op, Slot, State, Waiting};
-use crate::sync;
 use crate::worker::{SandboxState, Stage, Worker};
+use crate::{hooks, pull, sync};
 
 /// Begins to make an instance, unless a back-off says to wait.
 pub(crate) fn begin(worker: &mut Worker, index: usize, cx: &mut Context<'_>) {
-    back_off_pull(worker, index, cx);
+    pull::back_off(worker, index, cx);
     let Worker {
         pod, slots, report, ..
     } = worker;
@@ -42,12 +42,7 @@ pub(crate) fn begin(worker: &mut Worker, index: usize, cx: &mut Context<'_>) {
         && cx.now < until
     {
         report.is_dirty = true;
-        let seconds = slot.crash.delay().as_secs();
-        let delay = if seconds < 60 {
-            format!("{seconds}s")
-        } else {
-            minutes(seconds)
-        };
+        let delay = pull::go_duration(slot.crash.delay());
         let (name, full) = (&spec.name, pod.full_name());
         let text = format!("back-off {delay} restarting failed container={name} pod={full}");
         let told = format!("Back-off restarting failed container {name} in pod {full}");
@@ -78,12 +73,7 @@ fn wait_of(slot: &Slot, now: Time) -> Option<Time> {
     (now < waiting.until).then_some(waiting.until)
 }
 
-/// `1m20s`, as Go prints a duration.
-fn minutes(seconds: u64) -> String {
-    format!("{}m{}s", seconds / 60, seconds % 60)
-}
-
-fn operation(index: usize) -> Purpose {
+pub(crate) fn operation(index: usize) -> Purpose {
     Purpose::Operation(u16::try_from(index).unwrap_or(u16::MAX))
 }
 
@@ -102,8 +92,13 @@ pub(crate) fn answered(
         (Op::Inspect, Ok(Reply::ImageStatus(image))) => {
             inspected(worker, index, image.is_some(), cx);
         }
-        (Op::Pull(since), Ok(Reply::PullImage(_))) => pulled(worker, index, since, cx),
-        (Op::Pull(_), Err(error)) => not_pulled(worker, index, &error, cx),
+        (Op::Pull(asked, began), Ok(Reply::PullImage(_))) => {
+            pull::measure(worker, index, (asked, began), cx);
+        }
+        (Op::Pull(..), Err(error)) => pull::failed(worker, index, &error, cx),
+        (Op::Measure(asked, began), reply) => {
+            pull::ended(worker, index, (asked, began), reply, cx);
+        }
         (Op::Create, Ok(Reply::CreateContainer(id))) => created(worker, index, id, cx),
         (Op::Start, Ok(_)) => started(worker, index, cx),
         (Op::Start, Err(error)) => not_started(worker, index, &error, cx),
@@ -128,11 +123,7 @@ pub(crate) fn answered(
 
 fn inspected(worker: &mut Worker, index: usize, is_present: bool, cx: &mut Context<'_>) {
     let Worker {
-        pod,
-        slots,
-        stage,
-        sandbox,
-        ..
+        pod, slots, stage, ..
     } = worker;
     let (Some(slot), Some(spec)) = (slots.get_mut(index), pod.container(index)) else {
         return;
@@ -153,94 +144,11 @@ fn inspected(worker: &mut Worker, index: usize, is_present: bool, cx: &mut Conte
             cx.container_event(pod, index, Warning, "ErrImageNeverPull", text.clone());
             slot.hold("ErrImageNeverPull", text, cx.now + RETRY);
         }
-        _ => {
-            let text = format!("Pulling image \"{image}\"");
-            cx.container_event(pod, index, Normal, "Pulling", text);
-            let config = Arc::new(sandbox::config(pod, sandbox.attempt));
-            slot.op = Op::Pull(cx.now);
-            cx.cri(operation(index), Call::PullImage(image.clone(), config));
-        }
+        _ => pull::ask(worker, index, cx),
     }
 }
 
-fn pulled(worker: &mut Worker, index: usize, since: Time, cx: &mut Context<'_>) {
-    let Some(spec) = worker.pod.container(index) else {
-        return;
-    };
-    let took = go_seconds(cx.now, since);
-    let image = &spec.image;
-    let text =
-        format!("Successfully pulled image \"{image}\" in {took} ({took} including waiting).");
-    cx.container_event(&worker.pod, index, Normal, "Pulled", text);
-    if let Some(slot) = worker.slots.get_mut(index) {
-        slot.pull = crate::backoff::Backoff::default();
-    }
-    if worker.stage == Stage::Syncing {
-        create(worker, index, cx);
-    }
-}
-
-/// `1.234s` or `85ms`, as Go prints a duration of milliseconds.
-fn go_seconds(now: Time, since: Time) -> String {
-    let millis = now.since(since).as_millis();
-    match (millis / 1000, millis % 1000) {
-        (0, millis) => format!("{millis}ms"),
-        (seconds, 0) => format!("{seconds}s"),
-        (seconds, millis) => {
-            format!("{seconds}.{millis:03}")
-                .trim_end_matches('0')
-                .to_string()
-                + "s"
-        }
-    }
-}
-
-/// The failure is shown for half of the delay, then the back-off; then it is tried again.
-fn not_pulled(worker: &mut Worker, index: usize, error: &Error, cx: &mut Context<'_>) {
-    let Worker { pod, slots, .. } = worker;
-    let (Some(slot), Some(spec)) = (slots.get_mut(index), pod.container(index)) else {
-        return;
-    };
-    let image = &spec.image;
-    slot.pull.next(cx.now, cx.now);
-    let text = format!("Failed to pull image \"{image}\": {error}");
-    cx.container_event(pod, index, Warning, "Failed", text);
-    cx.container_event(pod, index, Warning, "Failed", "Error: ErrImagePull".into());
-    slot.hold(
-        "ErrImagePull",
-        error.to_string(),
-        cx.now + slot.pull.delay() / 2,
-    );
-}
-
-/// Turns a failure to pull that was shown long enough into the back-off that follows it.
-fn back_off_pull(worker: &mut Worker, index: usize, cx: &mut Context<'_>) {
-    let Worker {
-        pod, slots, report, ..
-    } = worker;
-    let (Some(slot), Some(spec)) = (slots.get_mut(index), pod.container(index)) else {
-        return;
-    };
-    let Some(waiting) = &slot.waiting else { return };
-    if waiting.reason != "ErrImagePull" || cx.now < waiting.until {
-        return;
-    }
-    let back_off = format!("Back-off pulling image \"{}\"", spec.image);
-    let text = format!("{back_off}: ErrImagePull: {}", waiting.message);
-    let until = waiting.until + slot.pull.delay() / 2;
-    slot.hold("ImagePullBackOff", text, until);
-    report.is_dirty = true;
-    cx.container_event(pod, index, Normal, "BackOff", back_off);
-    cx.container_event(
-        pod,
-        index,
-        Warning,
-        "Failed",
-        "Error: ImagePullBackOff".into(),
-    );
-}
-
-fn create(worker: &mut Worker, index: usize, cx: &mut Context<'_>) {
+pub(crate) fn create(worker: &mut Worker, index: usize, cx: &mut Context<'_>) {
     let is_ready = worker.sandbox.state == SandboxState::Ready;
     if !is_ready || !sync::is_its_turn(worker, index) {
         return; // it will be begun anew when it is its turn
@@ -356,20 +264,5 @@ impl Slot {
         self.hash = spec.hash();
         self.probes = crate::probes::Probes::of(spec);
         oldest
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_printed_as_go_prints_them() {
-        let at = |millis: i64| go_seconds(Time::from_micros(millis * 1000), Time::EPOCH);
-        assert_eq!(
-            (at(85), at(2000), at(1230)),
-            ("85ms".into(), "2s".into(), "1.23s".into())
-        );
-        assert_eq!(minutes(160), "2m40s");
     }
 }

@@ -263,6 +263,15 @@ proptest! {
         }
     }
 
+    /// But for a pull that a dead kubelet left to the runtime.
+    #[test]
+    fn at_most_one_image_is_pulled_at_a_time(
+        seed: u64, events in prop::collection::vec(event(), 1..16)
+    ) {
+        let events: Vec<_> = events.into_iter().filter(|e| !matches!(e, Event::Restart)).collect();
+        history(seed, &events, |rig| assert!(rig.runtime.pulls() <= 1));
+    }
+
     #[test]
     fn p6_no_container_of_a_pod_runs_when_its_object_is_deleted(
         seed: u64, events in prop::collection::vec(event(), 1..16)

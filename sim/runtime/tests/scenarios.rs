@@ -31,7 +31,12 @@ fn a_node_registers_and_its_lease_is_renewed() {
         (&ready["status"], &ready["reason"]),
         (&json!("True"), &json!("KubeletReady"))
     );
-    let told: Vec<&str> = rig.api.events.iter().map(|(reason, ..)| &**reason).collect();
+    let told: Vec<&str> = rig
+        .api
+        .events
+        .iter()
+        .map(|(reason, ..)| &**reason)
+        .collect();
     let reasons = [
         "Starting",
         "NodeHasSufficientMemory",
@@ -92,6 +97,36 @@ fn a_bound_pod_becomes_running_and_ready_and_its_delete_takes_it_away() {
     assert_eq!(rig.running(), Vec::<String>::new());
     rig.run_secs(1);
     assert_eq!(rig.runtime.pod_ips().count(), 0);
+}
+
+#[test]
+fn images_are_pulled_one_after_the_other() {
+    let mut rig = Rig::new(1);
+    for name in ["a", "b", "c"] {
+        let container = json!({"name": "web", "image": format!("{name}:1")});
+        let pull_time = json!({"sim.wavetank.dev/pull-time": "10s"});
+        rig.create(name, json!({"containers": [container]}), pull_time);
+    }
+    rig.run_secs(5);
+    assert_eq!(rig.events("Pulling").len(), 3);
+    rig.delete("b", 1); // it waits, and gives up its turn
+    rig.run_secs(30);
+    let size = |name: &str| crate::runtime::images::size_of(name);
+    let told = rig.events("Pulled");
+    assert_eq!(told.len(), 2, "{told:?}");
+    let (a, c) = (size("a:1"), size("c:1"));
+    let of_a = "Successfully pulled image \"a:1\" in 10s (10s including waiting). ";
+    assert_eq!(told[0], format!("{of_a}Image size: {a} bytes."));
+    assert!(
+        told[1].starts_with("Successfully pulled image \"c:1\" in 10s ("),
+        "{told:?}"
+    );
+    let ending = format!(" including waiting). Image size: {c} bytes.");
+    assert!(
+        told[1].ends_with(&ending) && told[1].contains("(19."),
+        "{told:?}"
+    );
+    assert_eq!(rig.phase("c"), "Running");
 }
 
 #[test]
