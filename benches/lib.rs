@@ -6,6 +6,10 @@ use wavetank_sim::Scenario;
 
 pub mod objects;
 
+/// As in the binary: what is measured allocates as what is shipped.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// `pods` replicas in Deployments of 500 on `nodes` nodes in three zones, for `until`.
 /// With `eventful`, a rolling update of the first Deployment and the death of a node as well.
 pub fn deployments(nodes: u32, pods: u32, until: &str, eventful: bool) -> Scenario {

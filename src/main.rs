@@ -18,6 +18,10 @@ mod nodes;
 mod simulate;
 mod up;
 
+/// Objects are trees of small allocations, made in one thread and often freed in another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Docker and Kubernetes rebuilt in Rust: readable, real, and deterministic under simulation.
 #[derive(Parser)]
 #[command(name = "wavetank", version, arg_required_else_help = true)]
