@@ -24,10 +24,46 @@ pub enum Loss {
     },
 }
 
+/// A file as the pieces that were appended: a log that grows for hours is never moved.
 #[derive(Clone, Debug, Default)]
 struct File {
-    bytes: Vec<u8>,
+    pieces: Vec<Vec<u8>>,
+    len: usize,
     synced: usize,
+}
+
+impl File {
+    /// A file that is on the medium from its beginning.
+    fn synced(bytes: Vec<u8>) -> Self {
+        let len = bytes.len();
+        File {
+            pieces: vec![bytes],
+            len,
+            synced: len,
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        self.len += bytes.len();
+        self.pieces.push(bytes.to_vec());
+    }
+
+    fn truncate(&mut self, len: usize) {
+        while self.len > len
+            && let Some(last) = self.pieces.last_mut()
+        {
+            let kept = last.len().saturating_sub(self.len - len);
+            self.len -= last.len() - kept;
+            last.truncate(kept);
+            if kept == 0 {
+                self.pieces.pop();
+            }
+        }
+    }
+
+    fn bytes_mut(&mut self) -> impl Iterator<Item = &mut u8> {
+        self.pieces.iter_mut().flatten()
+    }
 }
 
 /// Files in memory.
@@ -56,23 +92,24 @@ impl MemoryLog {
         for file in self.files.values_mut() {
             match loss {
                 Loss::KeepFirst(kept) => {
-                    file.bytes.truncate(file.synced.saturating_add(kept));
+                    file.truncate(file.synced.saturating_add(kept));
                 }
                 Loss::Tear { written } => {
-                    for (at, byte) in file.bytes.iter_mut().enumerate().skip(file.synced) {
+                    let synced = file.synced;
+                    for (at, byte) in file.bytes_mut().enumerate().skip(synced) {
                         if written >> (at / 512 % 64) & 1 == 0 {
                             *byte = 0;
                         }
                     }
                 }
             }
-            file.synced = file.bytes.len();
+            file.synced = file.len;
         }
     }
 
     /// How many bytes are on the medium, all files together.
     pub fn len(&self) -> usize {
-        self.files.values().map(|file| file.bytes.len()).sum()
+        self.files.values().map(|file| file.len).sum()
     }
 
     /// Whether nothing was ever written.
@@ -83,10 +120,7 @@ impl MemoryLog {
     /// Turns bits of one byte, counted through all files in order of their names; `true` if there
     /// is such a byte.
     pub fn corrupt(&mut self, at: usize, bits: u8) -> bool {
-        let mut bytes = self
-            .files
-            .values_mut()
-            .flat_map(|file| file.bytes.iter_mut());
+        let mut bytes = self.files.values_mut().flat_map(File::bytes_mut);
         let Some(byte) = bytes.nth(at) else {
             return false;
         };
@@ -113,7 +147,7 @@ impl Log for MemoryLog {
         let known = |(name, file): (&String, &File)| {
             Some(LogFile {
                 kind: FileKind::parse(name)?,
-                bytes: file.bytes.len() as u64,
+                bytes: file.len as u64,
             })
         };
         Ok(self.files.iter().filter_map(known).collect())
@@ -124,33 +158,27 @@ impl Log for MemoryLog {
         let missing = || error("read", &name, "no such file");
         self.files
             .get(&name)
-            .map(|file| file.bytes.clone())
+            .map(|file| file.pieces.concat())
             .ok_or_else(missing)
     }
 
     fn truncate(&mut self, file: FileKind, bytes: u64) -> Result<(), LogError> {
         let file = self.file("truncate", &file.name())?;
-        file.bytes
-            .truncate(usize::try_from(bytes).unwrap_or(usize::MAX));
-        file.synced = file.bytes.len();
+        file.truncate(usize::try_from(bytes).unwrap_or(usize::MAX));
+        file.synced = file.len;
         Ok(())
     }
 
     fn create(&mut self, file: FileKind, header: &[u8]) -> Result<(), LogError> {
         self.current = file.name();
-        let file = File {
-            bytes: header.to_vec(),
-            synced: header.len(),
-        };
-        self.files.insert(self.current.clone(), file);
+        self.files
+            .insert(self.current.clone(), File::synced(header.to_vec()));
         Ok(())
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), LogError> {
         let current = self.current.clone();
-        self.file("append to", &current)?
-            .bytes
-            .extend_from_slice(bytes);
+        self.file("append to", &current)?.append(bytes);
         Ok(())
     }
 
@@ -163,7 +191,7 @@ impl Log for MemoryLog {
         }
         let current = self.current.clone();
         let file = self.file("sync", &current)?;
-        file.synced = file.bytes.len();
+        file.synced = file.len;
         Ok(())
     }
 
@@ -172,9 +200,8 @@ impl Log for MemoryLog {
         file: FileKind,
         parts: &mut dyn Iterator<Item = Vec<u8>>,
     ) -> Result<(), LogError> {
-        let bytes: Vec<u8> = parts.flatten().collect();
-        let synced = bytes.len();
-        self.files.insert(file.name(), File { bytes, synced });
+        let bytes = parts.flatten().collect();
+        self.files.insert(file.name(), File::synced(bytes));
         Ok(())
     }
 
