@@ -235,7 +235,7 @@ impl Client {
         patch: &Value,
     ) -> Write {
         let request = self.request(Method::Patch, object_path(kind, key, subresource));
-        let request = request.with_body(how.content_type(), patch.to_string());
+        let request = request.with_body(how.content_type(), text(patch));
         let uid = uid_of(patch);
         let mut write = write(Verb::Patch, kind, key.clone(), uid, request);
         write.subresource = subresource;
@@ -355,7 +355,12 @@ fn write(verb: Verb, kind: KindId, key: Key, uid: Option<Uid>, request: Request)
 }
 
 fn with_json(request: Request, body: &Value) -> Request {
-    request.with_body("application/json", body.to_string())
+    request.with_body("application/json", text(body))
+}
+
+/// A value as JSON. (`to_string` would write it through a formatter, character by character.)
+fn text(value: &Value) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default() // keys are strings, and a Vec takes all bytes
 }
 
 fn uid_of(object: &Value) -> Option<Uid> {

@@ -25,6 +25,7 @@ pub mod guards;
 pub mod queue;
 pub mod reflector;
 pub mod view;
+mod wire;
 
 pub use cache::{Cache, Change};
 pub use client::{ApiError, Client};

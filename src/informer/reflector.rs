@@ -18,10 +18,7 @@
 
 use core::time::Duration;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
-use wavetank_api::{KindId, Meta, Request, Response, Revision, Time};
+use wavetank_api::{KindId, Request, Response, Revision, Time};
 
 use crate::backoff::{Backoff, Chance};
 use crate::cache::{Cache, Change, IndexFn};
@@ -29,6 +26,7 @@ use crate::client::{ApiError, Client, Selection, parse_list};
 use crate::component::{CallId, CallIds, Input, Output};
 use crate::guards::{Guard, Guards};
 use crate::view::{Object, View};
+use crate::wire::WireEvent;
 
 /// Objects a page of a list; as client-go's pager.
 pub const PAGE: usize = 500;
@@ -314,37 +312,33 @@ impl<T: View> Reflector<T> {
     /// Takes in whole lines of a watch. On a line that says the stream is over, or cannot be read,
     /// says how to go on.
     fn take_in(&mut self, lines: &[u8], changes: &mut Vec<Change<T>>) -> Result<(), Then> {
-        let lines = lines.split(|byte| *byte == b'\n');
-        for line in lines.filter(|line| !line.trim_ascii().is_empty()) {
-            self.event(line, changes)?;
+        for event in serde_json::Deserializer::from_slice(lines).into_iter() {
+            // A line that cannot be read may have been a change: only a list tells what it was.
+            self.event(event.map_err(|_| Then::List)?, changes)?;
         }
         Ok(())
     }
 
-    fn event(&mut self, line: &[u8], changes: &mut Vec<Change<T>>) -> Result<(), Then> {
-        // A line that cannot be read may have been a change: only a list tells what it was.
-        let wire: WireEvent<'_> = serde_json::from_slice(line).map_err(|_| Then::List)?;
-        let json = wire.object.get().as_bytes();
-        if wire.r#type == "ERROR" {
-            return Err(after(&ApiError::from_status(500, json)));
-        }
-        if wire.r#type == "BOOKMARK" {
-            let bookmark: Bookmark = serde_json::from_slice(json).map_err(|_| Then::List)?;
-            self.cache.advance(bookmark.metadata.resource_version);
-            return Ok(());
-        }
-        let object = Object::<T>::decode(json).map_err(|_| Then::List)?;
-        let revision = object.meta.resource_version;
-        match wire.r#type {
-            "ADDED" | "MODIFIED" => self.cache.put(object, changes),
-            "DELETED" => {
+    fn event(&mut self, event: WireEvent<T>, changes: &mut Vec<Change<T>>) -> Result<(), Then> {
+        let revision = match event {
+            WireEvent::Error(status) => {
+                return Err(after(&ApiError::from_status(500, status.get().as_bytes())));
+            }
+            WireEvent::Bookmark(object) => object.meta.resource_version,
+            WireEvent::Put(object) => {
+                let revision = object.meta.resource_version;
+                self.cache.put(object, changes);
+                revision
+            }
+            WireEvent::Deleted(object) => {
+                let revision = object.meta.resource_version;
                 // The object as it was when it went; what the cache had may be older.
                 if self.cache.remove(&object.key()).is_some() {
                     changes.push(Change::Deleted(object.into()));
                 }
+                revision
             }
-            _ => return Err(Then::List),
-        }
+        };
         self.cache.advance(revision);
         Ok(())
     }
@@ -356,19 +350,6 @@ fn after(error: &ApiError) -> Then {
         true => Then::List,
         false => Then::Watch,
     }
-}
-
-/// One line of a watch (`k8s.io/apimachinery/pkg/apis/meta/v1/watch.go`).
-#[derive(Deserialize)]
-struct WireEvent<'a> {
-    r#type: &'a str,
-    #[serde(borrow)]
-    object: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct Bookmark {
-    metadata: Meta,
 }
 
 #[cfg(test)]
