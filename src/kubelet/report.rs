@@ -9,7 +9,7 @@
 //!
 //! Book: `book/src/node/pod-lifecycle.md`.
 
-use core::hash::Hasher;
+use core::hash::{Hash, Hasher};
 use core::time::Duration;
 
 use serde_json::{Value, json};
@@ -104,8 +104,7 @@ impl Worker {
             .as_ref()
             .map_or("unknown", |v| &v.runtime_name);
         let status = status(self, &cx.shared.config, runtime, guards, now);
-        let text = status.to_string();
-        let hash = hash(&text);
+        let hash = hash(&status);
         if self.report.sent == Some(hash) {
             return false;
         }
@@ -167,8 +166,8 @@ fn replacing_addresses(mut status: Value) -> Value {
 }
 
 /// SipHash with its fixed keys: the same on every machine.
-fn hash(text: &str) -> u64 {
+fn hash(status: &Value) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
-    hasher.write(text.as_bytes());
+    status.hash(&mut hasher);
     hasher.finish()
 }

@@ -148,8 +148,9 @@ impl Worker {
                 self.slots.push(Slot::new(kind));
             }
         }
+        let has_gates = !pod.spec().readiness_gates.is_empty(); // theirs are in the status
+        self.report.is_dirty |= has_gates || self.pod.spec() != pod.spec();
         self.pod = pod;
-        self.report.is_dirty = true; // readiness gates may have changed
     }
 
     /// Takes in the answer to a call.
