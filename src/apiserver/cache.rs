@@ -11,6 +11,7 @@
 //!
 //! Book: `book/src/control-plane/watch-cache.md`.
 
+use core::cell::RefCell;
 use core::ops::Bound;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,11 +20,12 @@ use serde_json::Value;
 
 use wavetank_api::kinds::KINDS;
 use wavetank_api::{KindId, Revision};
-use wavetank_store::{Event, Key, Range, prefix_end};
+use wavetank_store::{Event, Key, KeyValue, Range, prefix_end};
 
-use crate::object::Object;
+use crate::object::{Object, decode};
 use crate::ring::{Change, Expired, Ring};
 use crate::strategy::View;
+use crate::trees::Trees;
 
 /// Below this lie allocated cluster IPs and node ports: one key each.
 pub(crate) const RANGES: &str = "/registry/ranges/";
@@ -38,6 +40,8 @@ pub(crate) struct Cache {
     kinds: Vec<KindCache>,
     /// Keys below [`RANGES`].
     allocated: BTreeSet<Key>,
+    /// Decoded objects, for the writes that come next.
+    trees: RefCell<Trees>,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +76,7 @@ impl Cache {
             ready: false,
             kinds,
             allocated: BTreeSet::new(),
+            trees: RefCell::default(),
         }
     }
 
@@ -93,6 +98,7 @@ impl Cache {
         self.ready = true;
         self.revision = snapshot.revision;
         self.allocated.clear();
+        self.trees = RefCell::default();
         for kind in &mut self.kinds {
             kind.objects.clear();
             kind.ring.reset(snapshot.revision);
@@ -126,11 +132,12 @@ impl Cache {
         }
         let (kind, ..) = KindId::of_key(&event.key)?;
         let cache = self.kinds.get_mut(kind as usize)?;
-        let now = event
-            .now
-            .clone()
-            .and_then(|kv| Object::read(kind, kv))
-            .map(Arc::new);
+        let trees = self.trees.get_mut();
+        let read = |kv: &Arc<KeyValue>| match trees.get(kv) {
+            Some(tree) => Some(Object::from_value(kind, kv.clone(), tree)),
+            None => Object::read(kind, kv.clone()),
+        };
+        let now = event.now.as_ref().and_then(read).map(Arc::new);
         let before = match &now {
             Some(object) => cache.objects.insert(object.kv.key.clone(), object.clone()),
             None => cache.objects.remove(&event.key),
@@ -255,6 +262,23 @@ impl Cache {
         Ok(ring.transpose()?.into_iter().flatten())
     }
 
+    /// A version in decoded form; `None` for bytes that are no object.
+    pub fn tree(&self, kv: &KeyValue) -> Option<Arc<Value>> {
+        let mut trees = self.trees.borrow_mut();
+        if let Some(tree) = trees.get(kv) {
+            return Some(tree.clone());
+        }
+        let tree = Arc::new(decode(&kv.value, kv.mod_revision)?);
+        trees.remember(&kv.key, kv.mod_revision, tree.clone());
+        Some(tree)
+    }
+
+    /// Keeps what was just written in decoded form: the next write begins from there.
+    pub fn remember(&self, key: &Key, revision: Revision, tree: Value) {
+        let mut trees = self.trees.borrow_mut();
+        trees.remember(key, revision, Arc::new(tree));
+    }
+
     /// Whether an address or port is taken: whether the key below [`RANGES`] exists.
     pub fn is_allocated(&self, key: &str) -> bool {
         self.allocated.contains(key)
@@ -280,17 +304,17 @@ impl<K: Ord, V, L: Iterator<Item = (K, V)>, R: Iterator<Item = (K, V)>> Iterator
 }
 
 impl View for Cache {
-    fn object(&self, kind: KindId, namespace: &str, name: &str) -> Option<Value> {
-        self.get(kind, namespace, name).map(|object| object.value())
+    fn object(&self, kind: KindId, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        self.tree(&self.get(kind, namespace, name)?.kv)
     }
 
-    fn objects(&self, kind: KindId, namespace: &str) -> Vec<Value> {
+    fn objects(&self, kind: KindId, namespace: &str) -> Vec<Arc<Value>> {
         let scope = Scope {
             kind: kind.stored_as(),
             namespace: namespace.to_string(),
         };
         Cache::objects(self, &scope)
-            .map(|object| object.value())
+            .filter_map(|object| self.tree(&object.kv))
             .collect()
     }
 }

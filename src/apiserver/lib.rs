@@ -53,6 +53,7 @@ pub mod strategy;
 mod stream;
 mod subresources;
 mod table;
+mod trees;
 mod update;
 mod watch;
 mod write;

@@ -105,9 +105,15 @@ fn write_entries<'a>(
 /// The object of these stored bytes, with its resourceVersion; `None` for bytes that are none.
 pub(crate) fn decode(bytes: &[u8], revision: Revision) -> Option<Value> {
     let mut value: Value = serde_json::from_slice(bytes).ok()?;
-    let metadata = value.get_mut("metadata")?.as_object_mut()?;
-    metadata.insert("resourceVersion".into(), revision.to_string().into());
+    set_version(&mut value, revision)?;
     Some(value)
+}
+
+/// Gives an object the resourceVersion that `encode` took from it; `None`: it has no metadata.
+pub(crate) fn set_version(object: &mut Value, revision: Revision) -> Option<()> {
+    let metadata = object.get_mut("metadata")?.as_object_mut()?;
+    metadata.insert("resourceVersion".into(), revision.to_string().into());
+    Some(())
 }
 
 /// `"resourceVersion":"42",`: what is spliced in behind the head. Nothing for what was never

@@ -12,6 +12,8 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use wavetank_api::Time;
@@ -135,9 +137,9 @@ pub enum Grace {
 /// What admission may look at besides the object: this server's watch cache, which may lag.
 pub trait View {
     /// One object, decoded; `namespace` is empty for cluster-scoped kinds.
-    fn object(&self, kind: KindId, namespace: &str, name: &str) -> Option<Value>;
+    fn object(&self, kind: KindId, namespace: &str, name: &str) -> Option<Arc<Value>>;
     /// All objects of a kind (in one namespace, if it is not empty), decoded, in order of name.
-    fn objects(&self, kind: KindId, namespace: &str) -> Vec<Value>;
+    fn objects(&self, kind: KindId, namespace: &str) -> Vec<Arc<Value>>;
 }
 
 /// What is being done to the object that is up for admission.

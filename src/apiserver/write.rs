@@ -26,7 +26,7 @@ use crate::cache::Cache;
 use crate::call::Call;
 use crate::core::{Core, Next, Task};
 use crate::lifetime::Lifetimes;
-use crate::object::{Stored, decode, encode};
+use crate::object::{Stored, encode, set_version};
 use crate::reply::{Answer, Refusal};
 use crate::strategy::View;
 use crate::subresources::{binding, scale};
@@ -145,14 +145,17 @@ impl Seen {
 }
 
 impl View for SeenView<'_> {
-    fn object(&self, kind: KindId, namespace: &str, name: &str) -> Option<Value> {
+    fn object(&self, kind: KindId, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        if self.seen.0.is_empty() {
+            return self.cache.object(kind, namespace, name);
+        }
         match self.seen.get(&kind.stored_as().key(namespace, name)) {
-            Some(read) => read.and_then(|kv| decode(&kv.value, kv.mod_revision)),
+            Some(read) => read.and_then(|kv| self.cache.tree(kv)),
             None => self.cache.object(kind, namespace, name),
         }
     }
 
-    fn objects(&self, kind: KindId, namespace: &str) -> Vec<Value> {
+    fn objects(&self, kind: KindId, namespace: &str) -> Vec<Arc<Value>> {
         View::objects(self.cache, kind, namespace)
     }
 }
@@ -187,12 +190,10 @@ impl Write {
     /// Decides on what is known, and asks the store to commit that, or for the live state.
     pub fn attempt(mut self: Box<Self>, core: &mut Core, call: &mut Call, now: Time) -> Next {
         let before = self.current(core);
-        let value = before
-            .as_ref()
-            .and_then(|kv| decode(&kv.value, kv.mod_revision));
+        let value = before.as_ref().and_then(|kv| core.cache.tree(kv));
         let is_fresh = self.seen.get(&self.key).is_some();
         let current = Current {
-            value: value.as_ref(),
+            value: value.as_deref(),
             revision: before.as_ref().map_or(Revision(0), |kv| kv.mod_revision),
         };
         // ANCHOR: attempt
@@ -262,11 +263,11 @@ impl Write {
             equals,
         }];
         compares.append(&mut decision.compares);
-        let mut bytes = None;
-        let op = match &mut decision.outcome {
-            Outcome::Put(object) => {
-                let value = encode(self.kind, object);
-                bytes = Some(value.clone());
+        let mut put = None;
+        let op = match decision.outcome {
+            Outcome::Put(mut object) => {
+                let value = encode(self.kind, &mut object);
+                put = Some((value.clone(), object));
                 StoreOp::Put {
                     key: self.key.clone(),
                     value,
@@ -290,7 +291,7 @@ impl Write {
             Task::Commit(Box::new(Commit {
                 write: self,
                 reply,
-                bytes,
+                put,
                 before,
             })),
         )
@@ -355,8 +356,8 @@ fn value_of(stored: Option<&Stored>) -> Value {
 pub(crate) struct Commit {
     write: Box<Write>,
     reply: Reply,
-    /// What was put, if anything.
-    bytes: Option<bytes::Bytes>,
+    /// What was put, if anything: its bytes, and the object without its resourceVersion.
+    put: Option<(bytes::Bytes, Value)>,
     before: Option<Arc<KeyValue>>,
 }
 
@@ -367,10 +368,17 @@ impl Commit {
             return self.write.looked(result, core, call, now);
         }
         let (kind, revision) = (self.write.kind, result.revision);
-        let put = self.bytes.map(|bytes| Stored {
-            kind,
-            bytes,
-            revision,
+        let put = self.put.map(|(bytes, mut object)| {
+            set_version(&mut object, revision);
+            if kind != KindId::Event {
+                // Few events are written twice.
+                core.cache.remember(&self.write.key, revision, object);
+            }
+            Stored {
+                kind,
+                bytes,
+                revision,
+            }
         });
         let before = self.before.map(|kv| Stored {
             kind,

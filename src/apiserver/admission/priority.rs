@@ -7,6 +7,8 @@
 //!
 //! Book: `book/src/control-plane/admission.md`.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use wavetank_api::KindId;
 
@@ -40,7 +42,7 @@ pub(super) fn admit(
 fn resolve(pod: &mut Value, view: &dyn View) -> Result<(), Denied> {
     let name = edit::text(pod, &["spec", "priorityClassName"]);
     let class = match name {
-        "" => default_class(view).unwrap_or_else(no_class),
+        "" => default_class(view).unwrap_or_else(|| no_class().into()),
         name => named_class(name, view).ok_or_else(|| {
             Denied::Forbidden(format!("no PriorityClass with name {name} was found"))
         })?,
@@ -90,17 +92,18 @@ fn no_class() -> Value {
     json!({"value": 0, "preemptionPolicy": "PreemptLowerPriority"})
 }
 
-fn named_class(name: &str, view: &dyn View) -> Option<Value> {
+fn named_class(name: &str, view: &dyn View) -> Option<Arc<Value>> {
     view.object(KindId::PriorityClass, "", name).or_else(|| {
         // The system classes are always there, even before this server's cache has seen them.
         let (name, value) = SYSTEM_CLASSES.iter().find(|(known, _)| *known == name)?;
-        Some(json!({"metadata": {"name": name}, "value": value,
-            "preemptionPolicy": "PreemptLowerPriority"}))
+        let class = json!({"metadata": {"name": name}, "value": value,
+            "preemptionPolicy": "PreemptLowerPriority"});
+        Some(class.into())
     })
 }
 
 /// The default class: the one of least value, should a race have left two.
-fn default_class(view: &dyn View) -> Option<Value> {
+fn default_class(view: &dyn View) -> Option<Arc<Value>> {
     view.objects(KindId::PriorityClass, "")
         .into_iter()
         .filter(|class| edit::flag(class, &["globalDefault"]))

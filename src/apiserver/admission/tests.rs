@@ -2,6 +2,8 @@
 //!
 //! Book: `book/src/control-plane/admission.md`.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use wavetank_api::{KindId, Time};
 
@@ -12,19 +14,19 @@ use crate::strategy::{Attributes, Denied, Operation, View};
 struct Objects(Vec<(KindId, Value)>);
 
 impl View for Objects {
-    fn object(&self, kind: KindId, namespace: &str, name: &str) -> Option<Value> {
+    fn object(&self, kind: KindId, namespace: &str, name: &str) -> Option<Arc<Value>> {
         let mut objects = self.objects(kind, namespace).into_iter();
         objects.find(|object| object["metadata"]["name"] == name)
     }
 
-    fn objects(&self, kind: KindId, namespace: &str) -> Vec<Value> {
+    fn objects(&self, kind: KindId, namespace: &str) -> Vec<Arc<Value>> {
         let within =
             |object: &Value| namespace.is_empty() || object["metadata"]["namespace"] == namespace;
         let found = self
             .0
             .iter()
             .filter(|(of, object)| *of == kind && within(object));
-        found.map(|(_, object)| object.clone()).collect()
+        found.map(|(_, object)| object.clone().into()).collect()
     }
 }
 

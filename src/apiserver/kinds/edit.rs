@@ -49,6 +49,8 @@ pub(crate) fn remove(object: &mut Value, key: &str) -> Option<Value> {
 /// Sets `key` to a copy of what `from` has there, or removes it when `from` has nothing.
 pub(crate) fn copy(object: &mut Value, key: &str, from: &Value) {
     match from.get(key) {
+        // To see that nothing has changed is cheaper than to make it so.
+        Some(value) if object.get(key) == Some(value) => {}
         Some(value) => set(object, key, value.clone()),
         None => drop(remove(object, key)),
     }
