@@ -19,7 +19,10 @@ fn main() {
     let wanted = std::env::args()
         .skip(1)
         .find(|argument| !argument.starts_with('-'));
-    let runs: [(&str, Scenario); 3] = [
+    let runs: [(&str, Scenario); 6] = [
+        ("beats-10m", deployments(100, 1, "10m", false)),
+        ("start-100", deployments(100, 1_000, "60s", false)),
+        ("beats-100", deployments(100, 1, "1h", false)),
         ("hour-100", deployments(100, 1_000, "1h", true)),
         ("start-5000", deployments(5_000, 10_000, "60s", false)),
         ("hour-1000", deployments(1_000, 10_000, "1h", true)),
