@@ -134,7 +134,10 @@ impl Cache {
         let cache = self.kinds.get_mut(kind as usize)?;
         let trees = self.trees.get_mut();
         let read = |kv: &Arc<KeyValue>| match trees.get(kv) {
-            Some(tree) => Some(Object::from_value(kind, kv.clone(), tree)),
+            Some(tree) => {
+                debug_assert_eq!(Some(&**tree), decode(&kv.value, kv.mod_revision).as_ref());
+                Some(Object::from_value(kind, kv.clone(), tree))
+            }
             None => Object::read(kind, kv.clone()),
         };
         let now = event.now.as_ref().and_then(read).map(Arc::new);

@@ -61,3 +61,52 @@ impl Trees {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn version(key: &str, revision: u64) -> KeyValue {
+        let revision = Revision(revision);
+        KeyValue {
+            key: key.into(),
+            value: bytes::Bytes::new(),
+            create_revision: revision,
+            mod_revision: revision,
+            version: 1,
+            lease: None,
+        }
+    }
+
+    #[test]
+    fn only_the_very_version_is_found() {
+        let mut trees = Trees::default();
+        let keep = |trees: &mut Trees, at: u64| {
+            trees.remember(&"/a".into(), Revision(at), Arc::new(json!(at)));
+        };
+        keep(&mut trees, 7);
+        keep(&mut trees, 5); // late
+        assert_eq!(
+            trees.get(&version("/a", 7)).map(|tree| &**tree),
+            Some(&json!(7))
+        );
+        assert!(trees.get(&version("/a", 5)).is_none());
+        assert!(trees.get(&version("/b", 7)).is_none());
+    }
+
+    #[test]
+    fn the_oldest_go_and_what_is_written_again_stays() {
+        let mut trees = Trees::default();
+        let tree = Arc::new(Value::Null);
+        for at in 0..TREES_MAX as u64 {
+            trees.remember(&format!("/{at}").into(), Revision(at), tree.clone());
+        }
+        trees.remember(&"/0".into(), Revision(9_999), tree.clone());
+        trees.remember(&"/new".into(), Revision(10_000), tree);
+        assert!(trees.get(&version("/0", 9_999)).is_some());
+        assert!(trees.get(&version("/1", 1)).is_none());
+        assert!(trees.get(&version("/new", 10_000)).is_some());
+        assert_eq!(trees.held.len(), TREES_MAX);
+    }
+}
