@@ -12,6 +12,7 @@ use wavetank_controllers::Manager;
 use wavetank_informer::Guards;
 use wavetank_kubelet::Kubelet;
 use wavetank_scheduler::Scheduler;
+use wavetank_store::WatchId;
 
 use crate::agenda::Agenda;
 use crate::chance::Seed;
@@ -120,32 +121,55 @@ impl World {
 
     fn add_servers(&mut self) {
         for number in 0..self.spec.apiservers as usize {
-            let name = format!("apiserver-{number}");
-            let signer = HashSigner {
-                seed: self.seed.number("tokens"),
-            };
-            let config = Config::new(name.as_str(), self.seed.bytes(&name), Box::new(signer));
-            let mut api = ApiServer::new(config);
-            let (start, end) = REGISTRY;
-            let store = &mut self.disk.store;
-            let (Ok(snapshot), Ok(watch)) = (
-                store.range(start, Some(end), None, 0),
-                store.watch(store.revision()),
-            ) else {
+            let Some((api, watch)) = self.make_server(number, 0) else {
                 continue; // an empty store has not been compacted
             };
-            api.sync(&snapshot, BEGINNING);
-            let bootstrap = if number == 0 {
-                api.bootstrap(BEGINNING)
-            } else {
-                Vec::new()
-            };
             self.servers.push(Server::new(api, watch, BEGINNING));
+            let host = &mut self.servers[number].api;
+            let bootstrap = match number {
+                0 => host.bootstrap(BEGINNING),
+                _ => Vec::new(),
+            };
+            host.join(BEGINNING);
             for step in bootstrap {
                 self.act(number, None, step);
             }
             self.after(number);
         }
+    }
+
+    /// An API server that knows what the store holds now, and its watch from there.
+    fn make_server(&mut self, number: usize, incarnation: u32) -> Option<(ApiServer, WatchId)> {
+        let name = format!("apiserver-{number}");
+        let seed = self.seed.number("tokens");
+        let life = match incarnation {
+            0 => name.clone(),
+            _ => format!("{name}/{incarnation}"),
+        };
+        let seed_of_life = self.seed.bytes(&life);
+        let mut config = Config::new(name, seed_of_life, Box::new(HashSigner { seed }));
+        // 192.168.0.1 and so on.
+        let base = u32::from(Ipv4Addr::new(192, 168, 0, 1));
+        config.advertise.ip = Ipv4Addr::from(base + u32::try_from(number).ok()?);
+        let mut api = ApiServer::new(config);
+        let ((start, end), store) = (REGISTRY, &mut self.disk.store);
+        let snapshot = store.range(start, Some(end), None, 0).ok()?;
+        let watch = store.watch(snapshot.revision).ok()?;
+        api.sync(&snapshot, self.now);
+        Some((api, watch))
+    }
+
+    /// Starts a server that was down.
+    pub(crate) fn start_server(&mut self, number: usize) {
+        let incarnation = self.servers[number].incarnation;
+        let Some((mut api, watch)) = self.make_server(number, incarnation) else {
+            return; // the newest revision is never compacted
+        };
+        api.join(self.now);
+        let mut fresh = Server::new(api, watch, self.now);
+        fresh.incarnation = incarnation;
+        let old = std::mem::replace(&mut self.servers[number], fresh);
+        self.disk.store.cancel(old.watch);
     }
 
     fn add_process(&mut self, name: &str) {

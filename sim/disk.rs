@@ -17,10 +17,13 @@ use wavetank_store::{Log, MemoryLog, Refused, Store, Ticket, Txn, TxnResult};
 
 use crate::trace::EventId;
 
+/// One life of an API server: its number, and how often it had crashed before.
+pub(crate) type ServerLife = (usize, u32);
+
 /// Who waits for a transaction or a grant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiter {
-    pub(crate) server: usize,
+    pub(crate) server: ServerLife,
     pub(crate) ticket: RequestTicket,
     /// The event during which the transaction was staged.
     pub(crate) cause: EventId,

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use wavetank_informer::{CallId, Failure};
 
-use crate::network::ProcessId;
+use crate::network::{Fate, ProcessId};
 use crate::process::News;
 use crate::server::Origin;
 use crate::trace::What;
@@ -56,6 +56,58 @@ impl World {
             news: News::Start,
         };
         self.agenda.add(self.now, self.current, start);
+    }
+
+    /// Kills an API server: its connections are reset, and its clients go to another one, as behind
+    /// a load balancer.
+    pub(crate) fn fail_server(&mut self, server: usize) {
+        if !self.servers[server].is_up {
+            return;
+        }
+        self.forget(server);
+        let next = self.next_up(server);
+        let mut lost = Vec::new();
+        for (number, process) in self.processes.iter_mut().enumerate() {
+            if process.server != server {
+                continue;
+            }
+            process.server = next;
+            let id = ProcessId(u32::try_from(number).unwrap_or(u32::MAX));
+            let incarnation = process.incarnation;
+            lost.extend(process.open.iter().map(|(call, stream)| Origin {
+                process: id,
+                incarnation,
+                call: *call,
+                stream: *stream,
+            }));
+        }
+        for origin in lost {
+            let (Fate::Arrives(at) | Fate::Broken(at)) =
+                self.network.carry(origin.process, self.now, None);
+            let news = News::Failed(origin.call, Failure::Unreachable);
+            self.tell_at(at, origin, news, self.current);
+        }
+    }
+
+    /// Starts an API server that was killed; one that runs goes on.
+    pub(crate) fn recover_server(&mut self, server: usize) {
+        if self.servers[server].is_up {
+            return;
+        }
+        self.start_server(server);
+        for process in &mut self.processes {
+            if !self.servers[process.server].is_up {
+                process.server = server;
+            }
+        }
+        self.after(server);
+    }
+
+    /// The first API server from this one on that is up; this one when none is.
+    pub(crate) fn next_up(&self, server: usize) -> usize {
+        let all = (server..self.servers.len()).chain(0..server);
+        let mut up = all.filter(|number| self.servers[*number].is_up);
+        up.next().unwrap_or(server)
     }
 
     /// Cuts a process off from every API server.

@@ -11,7 +11,7 @@
 //! Book: `book/src/simulator/world.md`.
 
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wavetank_api::Time;
 
@@ -61,6 +61,8 @@ pub struct Network {
     chance: Chance,
     /// Processes whose packets get nowhere, in either direction.
     cut: BTreeSet<ProcessId>,
+    /// How much longer than the others API servers wait for the store's watch.
+    lags: BTreeMap<usize, Duration>,
 }
 
 impl Network {
@@ -70,6 +72,7 @@ impl Network {
             latencies,
             chance,
             cut: BTreeSet::new(),
+            lags: BTreeMap::new(),
         }
     }
 
@@ -92,10 +95,17 @@ impl Network {
         now + self.chance.between(least, most)
     }
 
-    /// When a durable transaction reaches an API server's cache; never before the one `after`.
-    pub fn observed(&mut self, now: Time, after: Time) -> Time {
+    /// When a durable transaction reaches the cache of this API server; never before the one
+    /// `after`.
+    pub fn observed(&mut self, server: usize, now: Time, after: Time) -> Time {
         let (least, most) = self.latencies.watch;
-        (now + self.chance.between(least, most)).max(after)
+        let lag = self.lags.get(&server).copied().unwrap_or_default();
+        (now + lag + self.chance.between(least, most)).max(after)
+    }
+
+    /// Lets the cache of an API server lag behind the store by so much more; zero ends it.
+    pub fn set_lag(&mut self, server: usize, lag: Duration) {
+        self.lags.insert(server, lag);
     }
 
     /// Cuts `process` off, or joins it again.

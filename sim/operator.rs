@@ -13,7 +13,7 @@ use wavetank_informer::CallId;
 
 use crate::network::ProcessId;
 use crate::process::News;
-use crate::scenario::{ObjectName, Step, collection_path, manifest_kind};
+use crate::scenario::{ObjectName, Step, collection_path, manifest_kind, server_number};
 use crate::server::Origin;
 use crate::trace::{EventId, Mark, What};
 use crate::world::{Event, World};
@@ -117,11 +117,12 @@ impl World {
                 call,
                 stream: false,
             };
+            let server = self.next_up(0);
             self.agenda.add(
                 self.now,
                 self.current,
                 Event::Arrive {
-                    server: 0,
+                    server,
                     origin,
                     request,
                 },
@@ -129,6 +130,18 @@ impl World {
         }
         self.do_to(&step.fail, World::fail);
         self.do_to(&step.recover, World::recover);
+        let server = |name: &Option<String>| name.as_deref().and_then(server_number);
+        if let Some(server) = server(&step.fail) {
+            self.fail_server(server);
+        }
+        if let Some(server) = server(&step.recover) {
+            self.recover_server(server);
+        }
+        if let Some(lag) = &step.lag
+            && let Some(server) = server_number(&lag.of)
+        {
+            self.network.set_lag(server, lag.by.0);
+        }
         self.do_to(&step.cut, World::cut);
         self.do_to(&step.heal, World::heal);
     }
@@ -192,6 +205,7 @@ fn words(step: &Step) -> String {
         named("recover", &step.recover),
         named("cut", &step.cut),
         named("heal", &step.heal),
+        named("lag", &step.lag.as_ref().map(|lag| lag.of.clone())),
     ];
     created
         .chain(rest.into_iter().flatten())

@@ -91,8 +91,8 @@ pub struct Step {
     pub patch: Option<Patch>,
     /// An object to delete: `deployments.apps/default/web`.
     pub delete: Option<String>,
-    /// A process to kill: a node by name, `scheduler` or `controller-manager`. A node
-    /// loses its containers with it.
+    /// A process to kill: a node by name, an API server (`apiserver-1`), `scheduler`
+    /// or `controller-manager`. A node loses its containers with it.
     pub fail: Option<String>,
     /// A process to start again.
     pub recover: Option<String>,
@@ -100,8 +100,20 @@ pub struct Step {
     pub cut: Option<String>,
     /// A process to join again.
     pub heal: Option<String>,
+    /// An API server whose watch cache is to lag.
+    pub lag: Option<Lag>,
 }
 // ANCHOR_END: step
+
+/// How far an API server's watch cache lags behind the store.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lag {
+    /// Which: `apiserver-1`.
+    pub of: String,
+    /// How much longer than usual each change takes to reach it; `0s` ends it.
+    pub by: Span,
+}
 
 /// A merge patch (RFC 7386) of one object.
 #[derive(Clone, Debug, Deserialize)]
@@ -238,9 +250,10 @@ impl Scenario {
             + usize::from(step.fail.is_some())
             + usize::from(step.recover.is_some())
             + usize::from(step.cut.is_some())
-            + usize::from(step.heal.is_some());
+            + usize::from(step.heal.is_some())
+            + usize::from(step.lag.is_some());
         if actions != 1 {
-            let one_of = "one of create, patch, delete, fail, recover, cut, heal";
+            let one_of = "one of create, patch, delete, fail, recover, cut, heal, lag";
             return Err(("", format!("exactly {one_of}; here are {actions}")));
         }
         for object in &step.create {
@@ -258,12 +271,29 @@ impl Scenario {
             ("cut", &step.cut),
             ("heal", &step.heal),
         ];
+        if let Some(lag) = &step.lag
+            && self.server_number(&lag.of).is_none()
+        {
+            return Err(("lag.of", format!("no API server {:?}", lag.of)));
+        }
         for (field, name) in processes {
+            let is_server = name
+                .as_deref()
+                .and_then(|n| self.server_number(n))
+                .is_some();
+            if is_server && matches!(field, "fail" | "recover") {
+                continue;
+            }
             if let Some(name) = name {
                 self.check_process(name).map_err(|what| (field, what))?;
             }
         }
         Ok(())
+    }
+
+    /// The number in `apiserver-1`, if there is such a server.
+    fn server_number(&self, name: &str) -> Option<usize> {
+        server_number(name).filter(|number| *number < self.cluster.apiservers as usize)
     }
 
     fn check_process(&self, name: &str) -> Result<(), String> {
@@ -283,6 +313,11 @@ impl Scenario {
             )),
         }
     }
+}
+
+/// The number in `apiserver-1`.
+pub(crate) fn server_number(name: &str) -> Option<usize> {
+    name.strip_prefix("apiserver-")?.parse().ok()
 }
 
 fn impossible(line: u64, field: impl Into<String>, what: impl Into<String>) -> ScenarioError {

@@ -12,7 +12,7 @@ use wavetank_apiserver::{ApiServer, Input, Step, StreamId, Ticket, Unavailable};
 use wavetank_informer::{CallId, Failure};
 use wavetank_store::{Batch, WatchId};
 
-use crate::disk::{Released, Waiter};
+use crate::disk::{Released, ServerLife, Waiter};
 use crate::network::{Fate, ProcessId};
 use crate::process::News;
 use crate::trace::{EventId, What};
@@ -49,6 +49,10 @@ pub(crate) struct Server {
     pub(crate) watch: WatchId,
     /// When the last batch of that watch reaches it.
     pub(crate) last_batch: Time,
+    /// Whether it runs.
+    pub(crate) is_up: bool,
+    /// Raised by each crash.
+    pub(crate) incarnation: u32,
     callers: BTreeMap<Ticket, Option<Origin>>,
     outlets: BTreeMap<StreamId, Outlet>,
     pending: BTreeMap<Origin, Pending>,
@@ -61,6 +65,8 @@ impl Server {
             api,
             watch,
             last_batch: now,
+            is_up: true,
+            incarnation: 0,
             callers: BTreeMap::new(),
             outlets: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -77,6 +83,9 @@ impl World {
         request: Request,
         cause: EventId,
     ) {
+        if !self.servers[server].is_up {
+            return self.refuse(origin, cause);
+        }
         self.mark_request(server, origin, &request, cause);
         let step = self.servers[server].api.begin(request, self.now);
         self.act(server, Some(origin), step);
@@ -160,7 +169,7 @@ impl World {
     fn wait_for_store(&mut self, server: usize, ticket: Ticket, origin: Option<Origin>) -> Waiter {
         self.wait_for(server, ticket, origin);
         Waiter {
-            server,
+            server: (server, self.servers[server].incarnation),
             ticket,
             cause: self.current,
         }
@@ -168,7 +177,14 @@ impl World {
 
     /// A transaction is durable: its request goes on.
     pub(crate) fn resume_txn(&mut self, released: Released) {
-        let Waiter { server, ticket, .. } = released.waiter;
+        let Waiter {
+            server: (server, incarnation),
+            ticket,
+            ..
+        } = released.waiter;
+        if self.servers[server].incarnation != incarnation {
+            return; // it was another life's
+        }
         let origin = self.servers[server].callers.remove(&ticket).flatten();
         let now = self.now;
         let result = released
@@ -181,7 +197,11 @@ impl World {
         self.after(server);
     }
 
-    pub(crate) fn observe(&mut self, server: usize, batch: &Batch, cause: EventId) {
+    pub(crate) fn observe(&mut self, life: ServerLife, batch: &Batch, cause: EventId) {
+        let (server, incarnation) = life;
+        if self.servers[server].incarnation != incarnation {
+            return;
+        }
         let mark = crate::trace::Mark {
             tag: b'o',
             who: server as u64,
@@ -240,6 +260,25 @@ impl World {
             }
             None => {}
         }
+    }
+
+    /// Nobody listens at a server that is down.
+    fn refuse(&mut self, origin: Origin, cause: EventId) {
+        let (Fate::Arrives(at) | Fate::Broken(at)) =
+            self.network.carry(origin.process, self.now, None);
+        let news = News::Failed(origin.call, Failure::Unreachable);
+        self.tell_at(at, origin, news, cause);
+    }
+
+    /// Nothing that the server was doing goes on.
+    pub(crate) fn forget(&mut self, server: usize) {
+        let host = &mut self.servers[server];
+        host.is_up = false;
+        host.incarnation += 1;
+        host.wake = None;
+        host.callers.clear();
+        host.outlets.clear();
+        host.pending.clear();
     }
 
     /// Every connection of a process is gone, as seen from the servers.
@@ -306,6 +345,9 @@ impl World {
 
     /// After anything happened at a server: requests that can go on, streams with news, its timer.
     pub(crate) fn after(&mut self, server: usize) {
+        if !self.servers[server].is_up {
+            return;
+        }
         loop {
             let woken = self.servers[server].api.woken(self.now);
             if woken.is_empty() {
@@ -315,6 +357,9 @@ impl World {
                 let origin = self.servers[server].callers.remove(&ticket).flatten();
                 self.act(server, origin, step);
             }
+        }
+        for step in self.servers[server].api.own(self.now) {
+            self.act(server, None, step);
         }
         for stream in self.servers[server].api.news() {
             self.pump(server, stream);

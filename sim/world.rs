@@ -20,7 +20,7 @@ use wavetank_store::Batch;
 
 use crate::agenda::Agenda;
 use crate::chance::Seed;
-use crate::disk::{Disk, Released};
+use crate::disk::{Disk, Released, ServerLife};
 use crate::network::{Fate, Network, ProcessId};
 use crate::operator::Operator;
 use crate::process::{News, Process};
@@ -70,7 +70,7 @@ pub(crate) enum Event {
     /// A lease is over, if the store still waits for this very time.
     Expire,
     /// A batch of the store's watch reaches an API server's cache.
-    Observe { server: usize, batch: Batch },
+    Observe { server: ServerLife, batch: Batch },
     /// A timer of an API server.
     ServerTick { server: usize },
     /// The store forgets what is older than this revision, and marks the next one.
@@ -446,8 +446,9 @@ impl World {
                 commits = self.record_commits(&batch, released, synced);
             }
             let host = &mut self.servers[server];
-            host.last_batch = self.network.observed(self.now, host.last_batch);
+            host.last_batch = self.network.observed(server, self.now, host.last_batch);
             let cause = commits.values().next_back().copied().unwrap_or(synced);
+            let server = (server, host.incarnation);
             let event = Event::Observe { server, batch };
             self.agenda.add(host.last_batch, cause, event);
         }

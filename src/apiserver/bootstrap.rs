@@ -2,10 +2,7 @@
 //!
 //! Upstream: `pkg/controlplane/{instance,controller}.go` and
 //! `pkg/registry/scheduling/rest/storage_scheduling.go`. A create that finds its object already
-//! there is refused with 409, which is as good.
-//!
-//! Left out: the leases by which several servers keep one list of endpoints; the last server to
-//! start is the one that is listed.
+//! there is refused with 409, which is as good; one server of several is enough to send them.
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
@@ -19,6 +16,10 @@ use crate::negotiate::{APPLY_PATCH, JSON};
 
 /// Who creates them.
 const LOOPBACK: &str = "system:apiserver";
+/// Where the Service `kubernetes` and its Endpoints are.
+pub(crate) const BASE: &str = "/api/v1/namespaces/default";
+/// Where its EndpointSlice is.
+pub(crate) const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
 const NAMESPACES: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "default"];
 
 /// The requests, in an order in which each finds what it needs.
@@ -39,8 +40,8 @@ fn post(path: &str, object: &Value) -> Request {
     request
 }
 
-/// Created, or brought up to date: a server may come back on another port.
-fn apply(path: &str, object: &Value) -> Request {
+/// Created, or brought up to date.
+pub(crate) fn apply(path: &str, object: &Value) -> Request {
     let target = format!("{path}?fieldManager=kube-apiserver&force=true");
     let mut request =
         Request::new(Method::Patch, target).with_body(APPLY_PATCH, object.to_string());
@@ -62,39 +63,17 @@ fn priority_classes() -> Vec<Request> {
     ]
 }
 
-/// The Service `kubernetes` at the first address of the range, and where it leads.
+/// The Service `kubernetes` at the first address of the range. `membership.rs` says where it leads.
 fn kubernetes_service(config: &Config) -> Vec<Request> {
     let labels = json!({"component": "apiserver", "provider": "kubernetes"});
     let Some(ip) = config.service_cidr.nth(1) else {
         return Vec::new();
     };
-    let (at, port) = (config.advertise.ip.to_string(), config.advertise.port);
+    let port = config.advertise.port;
     let service = json!({
         "metadata": {"name": "kubernetes", "labels": labels},
         "spec": {"clusterIP": ip.to_string(), "sessionAffinity": "None", "type": "ClusterIP",
                  "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}]},
     });
-    let endpoints = json!({
-        "apiVersion": "v1", "kind": "Endpoints",
-        "metadata": {"name": "kubernetes",
-                     "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
-        "subsets": [{"addresses": [{"ip": at}],
-                     "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}],
-    });
-    let slice = json!({
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-        "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": [at], "conditions": {"ready": true}}],
-        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
-    });
-    let base = "/api/v1/namespaces/default";
-    let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
-    let mut requests = vec![post(&format!("{base}/services"), &service)];
-    // A loopback address is no endpoint: no pod could reach it, and validation refuses it.
-    if !config.advertise.ip.is_loopback() {
-        requests.push(apply(&format!("{base}/endpoints/kubernetes"), &endpoints));
-        requests.push(apply(&format!("{slices}/kubernetes"), &slice));
-    }
-    requests
+    vec![post(&format!("{BASE}/services"), &service)]
 }

@@ -17,6 +17,7 @@ use crate::collection::Collection;
 use crate::config::Config;
 use crate::lifetime::Lifetimes;
 use crate::lists::ListOptions;
+use crate::membership::{self, Membership};
 use crate::metrics::Metrics;
 use crate::reply::Answer;
 use crate::step::{StreamId, Tunnel};
@@ -31,6 +32,7 @@ pub(crate) struct Core {
     pub metrics: Metrics,
     pub chance: Chance,
     pub lifetimes: Lifetimes,
+    pub membership: Membership,
 }
 
 /// The server's own source of chance, from the seed in its configuration.
@@ -55,6 +57,10 @@ pub(crate) enum Task {
     Collection(Box<Collection>),
     /// exec, attach, port-forward, log: find the pod.
     Connect,
+    /// Put this server's key on the lease that was granted.
+    Renew,
+    /// Wait until the cache has seen this server's key.
+    Renewed,
     /// Sign a token for a service account.
     Token(serde_json::Value),
 }
@@ -92,6 +98,7 @@ impl Core {
             metrics: Metrics::default(),
             chance: Chance(ChaCha8Rng::from_seed(config.seed)),
             lifetimes: Lifetimes::default(),
+            membership: Membership::default(),
             config,
         }
     }
@@ -155,7 +162,8 @@ impl Task {
             Task::Connect => crate::subresources::connect::connect(core, call),
             Task::Token(request) => crate::subresources::token::sign(core, call, &request, now),
             Task::Look(write) => write.attempt(core, call, now),
-            Task::Lease(..) | Task::Commit(_) => {
+            Task::Renewed => membership::renewed(core),
+            Task::Lease(..) | Task::Commit(_) | Task::Renew => {
                 Next::Done(Answer::internal("this request does not wait for the cache"))
             }
         }

@@ -31,6 +31,7 @@ pub mod kinds;
 mod lifetime;
 mod lists;
 mod managed;
+mod membership;
 mod metadata;
 mod metrics;
 mod negotiate;

@@ -32,7 +32,8 @@ use crate::route::{self, Place, Verb};
 use crate::step::{Drained, Input, Step, StreamId, Ticket, Unavailable};
 use crate::subresources::connect::Upgrade;
 use crate::{
-    bootstrap, collection, create, delete, other, read, reviews, subresources, update, watch,
+    bootstrap, collection, create, delete, membership, other, read, reviews, subresources, update,
+    watch,
 };
 
 /// How long a request waits for the cache to reach a revision (upstream's `blockTimeout`).
@@ -85,6 +86,7 @@ impl ApiServer {
     /// back with the revision they have seen.
     pub fn sync(&mut self, snapshot: &Range, _now: Time) {
         if self.core.cache.sync(snapshot) {
+            self.core.membership.sync(snapshot);
             self.core.streams.end_all();
         }
     }
@@ -92,6 +94,7 @@ impl ApiServer {
     /// Takes the next events of the store's watch, in order.
     pub fn observe(&mut self, batch: &Batch, now: Time) {
         for event in &batch.events {
+            self.core.membership.observe(event);
             if let Some((kind, change)) = self.core.cache.apply(event) {
                 self.core.streams.tell(kind, &change, now);
                 self.core.metrics.told(kind);
@@ -356,12 +359,13 @@ impl ApiServer {
         }
     }
 
-    /// When [`ApiServer::tick`] (and then `woken` and `news`) should be called next.
+    /// When [`ApiServer::tick`] (and then `woken`, `own` and `news`) should be called next.
     pub fn next_wake(&self) -> Option<Time> {
         let deadline = self.by_deadline.first().map(|(time, _)| *time);
         deadline
             .into_iter()
             .chain(self.core.streams.next_wake())
+            .chain(self.core.membership.due())
             .min()
     }
 
@@ -370,8 +374,8 @@ impl ApiServer {
         self.core.streams.tick(self.core.cache.revision(), now);
     }
 
-    /// Begins the requests that create what always exists: namespaces, the Service `kubernetes` and
-    /// its endpoints, priority classes. Drive them like requests, one after the other: their
+    /// Begins the requests that create what always exists: namespaces, the Service `kubernetes`,
+    /// priority classes. Drive them like requests, one after the other: their
     /// answers can be dropped.
     pub fn bootstrap(&mut self, now: Time) -> Vec<Step> {
         let requests = bootstrap::requests(&self.core.config);
@@ -379,6 +383,35 @@ impl ApiServer {
             .into_iter()
             .map(|request| self.begin(request, now))
             .collect()
+    }
+}
+
+impl ApiServer {
+    /// From now on this server is among those that the Service `kubernetes` leads to.
+    pub fn join(&mut self, now: Time) {
+        let at = self.core.config.advertise;
+        self.core.membership.join(at, now);
+    }
+
+    /// Requests that the server makes by itself and that are due: carry out their steps like those
+    /// of requests, for nobody.
+    pub fn own(&mut self, now: Time) -> Vec<Step> {
+        let (at, cache) = (self.core.config.advertise, &self.core.cache);
+        let requests = self.core.membership.publish(at, cache);
+        let begun = requests.into_iter().map(|request| self.begin(request, now));
+        let mut steps: Vec<_> = begun.collect();
+        if self.core.membership.take_due(now) {
+            let request = Request::new(Method::Put, "/");
+            let call = self.call(
+                &request,
+                Target::default(),
+                &Err(route::no_such_path()),
+                now,
+            );
+            self.core.metrics.begun(call.verb);
+            steps.push(self.go_on(Box::new(call), membership::renew(), now));
+        }
+        steps
     }
 }
 
@@ -394,6 +427,8 @@ impl Task {
         match self {
             Task::Look(write) => write.looked(result, core, call, now),
             Task::Lease(write, asked) => write.leased(result, asked, core, call, now),
+            Task::Renew => membership::put(result.granted, core),
+            Task::Renewed => membership::wait(result.revision),
             Task::Commit(commit) => commit.done(result, core, call, now),
             Task::Collection(collection) => collection.resume(result, core, call, now),
             _ => Next::Done(Answer::internal("this request has no transaction")),

@@ -59,6 +59,12 @@ impl Cluster {
         cluster
     }
 
+    /// Lets the server be named, and keep its key.
+    pub fn join(&mut self) {
+        self.server.join(self.now);
+        self.settle();
+    }
+
     pub fn empty() -> Self {
         let mut store = Store::new();
         let now = Time::from_secs(1_767_323_045);
@@ -101,6 +107,20 @@ impl Cluster {
         let mut results = self.store.durable(upto.max(ticket));
         let at = results.iter().position(|(t, _)| *t == ticket).unwrap();
         results.swap_remove(at).1.unwrap()
+    }
+
+    /// Carries out what the server does by itself, until there is no more.
+    pub fn settle(&mut self) {
+        loop {
+            self.observe();
+            let steps = self.server.own(self.now);
+            if steps.is_empty() {
+                return;
+            }
+            for step in steps {
+                self.finish(step);
+            }
+        }
     }
 
     /// Lets the server see what the store has.

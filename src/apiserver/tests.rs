@@ -4,6 +4,7 @@
 
 mod chaos;
 mod events;
+mod membership;
 mod reviews;
 mod verbs;
 mod watches;

@@ -129,6 +129,7 @@ impl Engine {
         for step in self.api.bootstrap(self.clock.now()) {
             self.go(step, None);
         }
+        self.api.join(self.clock.now());
         let (mut begun, mut happened) = (Vec::new(), Vec::new());
         while !self.is_over() {
             self.settle();
@@ -270,6 +271,9 @@ impl Engine {
             for (ticket, step) in self.api.woken(now) {
                 let client = self.waiting.remove(&ticket).flatten();
                 self.go(step, client);
+            }
+            for step in self.api.own(now) {
+                self.go(step, None);
             }
             if !self.commit() {
                 break;

@@ -13,6 +13,7 @@ const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 #[test]
 fn bootstrap_creates_what_always_exists() {
     let mut cluster = Cluster::new();
+    cluster.join();
     let namespaces = cluster.get("/api/v1/namespaces");
     assert_eq!(namespaces["kind"], "NamespaceList");
     assert_eq!(namespaces["items"].as_array().unwrap().len(), 4);
