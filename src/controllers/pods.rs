@@ -23,6 +23,15 @@ pub fn is_finished(pod: &Object<Pod>) -> bool {
     matches!(&*pod.view.status.phase, "Succeeded" | "Failed")
 }
 
+/// Whether two revisions of a pod are one and the same to an owner that claims and counts its pods.
+/// (Upstream takes an owner up at every update of a pod, `updatePod`.)
+pub fn count_alike(a: &Object<Pod>, b: &Object<Pod>) -> bool {
+    a.meta.labels == b.meta.labels
+        && a.meta.owner_references == b.meta.owner_references
+        && is_active(a) == is_active(b)
+        && ready_since(a) == ready_since(b)
+}
+
 /// Since when a pod has been ready; `None` when it is not.
 pub fn ready_since(pod: &Object<Pod>) -> Option<Time> {
     let ready = condition(&pod.view.status.conditions, "Ready")?;

@@ -19,7 +19,7 @@ use wavetank_informer::client::{DeleteOptions, Verb, Write};
 use wavetank_informer::events::EventType;
 use wavetank_informer::executor::{Outcome, Plan, Written};
 use wavetank_informer::queue::Queue;
-use wavetank_informer::{Guard, Key, Object};
+use wavetank_informer::{Change, Guard, Key, Object};
 
 use crate::controller::{Answers, Context, Controller, Step, first_error};
 use crate::informers::{Informers, News, ORPHANS};
@@ -69,6 +69,8 @@ impl Controller for ReplicaSetController {
     fn observe(&mut self, news: &News, world: &Informers, _now: Time, keys: &mut Queue<Key>) {
         match news {
             News::ReplicaSet(change) => keys.add(change.object().key(), "ReplicaSet changed"),
+            // Of the five updates in a pod's start two matter here; each would go over all pods.
+            News::Pod(Change::Modified { old, new }) if pods::count_alike(old, new) => {}
             News::Pod(change) => {
                 let old = change.old().map(|pod| &**pod);
                 for pod in old.into_iter().chain([&**change.object()]) {

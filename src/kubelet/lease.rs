@@ -15,7 +15,7 @@ use core::time::Duration;
 use serde::Deserialize;
 
 use wavetank_api::{KindId, Method, Request, Response, Time};
-use wavetank_informer::client::{parse, parse_object};
+use wavetank_informer::client::parse;
 use wavetank_informer::{CallId, Key, Output};
 
 use crate::context::Shared;
@@ -51,8 +51,29 @@ enum Step {
     Renew,
 }
 
+/// What a renewal needs of the answer to the one before.
 #[derive(Deserialize)]
-struct Header {}
+struct Answer<'a> {
+    #[serde(borrow)]
+    metadata: AnswerMeta<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AnswerMeta<'a> {
+    resource_version: &'a str,
+    uid: &'a str,
+}
+
+impl Known {
+    fn of(answer: &[u8]) -> Option<Self> {
+        let Answer { metadata } = serde_json::from_slice(answer).ok()?;
+        Some(Known {
+            revision: metadata.resource_version.parse().ok()?,
+            uid: metadata.uid.into(),
+        })
+    }
+}
 
 impl Lease {
     /// Begins to renew, the first time at once.
@@ -110,23 +131,20 @@ impl Lease {
         let Some((_, step)) = self.under_way.take_if(|(id, _)| *id == call) else {
             return false;
         };
-        let missing = response.is_some_and(|r| parse(r).is_err_and(|error| error.is_not_found()));
-        match response.map(parse_object::<Header>) {
-            Some(Ok(object)) => {
-                self.known = Some(Known {
-                    revision: object.meta.resource_version.0,
-                    uid: object.meta.uid.0.as_ref().into(),
-                });
-                if matches!(step, Step::Get) {
-                    self.next = Some(now);
-                    self.tick(owner, shared, now, out);
-                }
+        let answer = response.map(parse);
+        self.known = match &answer {
+            Some(Ok(body)) => Known::of(body),
+            _ => None, // changed or removed by another, or nothing is known
+        };
+        let is_missing = matches!(answer, Some(Err(error)) if error.is_not_found());
+        match step {
+            Step::Get if is_missing => self.create(owner, shared, now, out),
+            Step::Get if self.known.is_some() => {
+                self.next = Some(now);
+                self.tick(owner, shared, now, out);
             }
-            _ if matches!(step, Step::Get) && missing => self.create(owner, shared, now, out),
-            _ => {
-                self.known = None; // changed or removed by another, or nothing is known: read it
-                self.next = Some(now + RETRY);
-            }
+            _ if self.known.is_none() => self.next = Some(now + RETRY), // read it
+            _ => {}
         }
         true
     }

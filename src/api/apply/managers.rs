@@ -29,13 +29,8 @@ pub(super) struct Entry {
 impl Entry {
     /// The empty entry that `writer`'s updates go to.
     pub fn update_of(writer: &Writer<'_>) -> Entry {
-        let manager = if writer.manager.is_empty() {
-            "unknown"
-        } else {
-            writer.manager
-        };
         Entry {
-            manager: manager.to_owned(),
+            manager: name_of(writer).to_owned(),
             api_version: writer.api_version.to_owned(),
             subresource: writer.subresource.to_owned(),
             ..Entry::default()
@@ -51,11 +46,16 @@ impl Entry {
     }
 
     pub fn is_update_of(&self, writer: &Writer<'_>) -> bool {
-        self.is_same(&Entry::update_of(writer))
+        !self.applied && self.is_of(writer) && self.api_version == writer.api_version
     }
 
+    /// An apply's entry moves with its manager from version to version; an update's does not.
     pub fn is_apply_of(&self, writer: &Writer<'_>) -> bool {
-        self.is_same(&Entry::apply_of(writer))
+        self.applied && self.is_of(writer)
+    }
+
+    fn is_of(&self, writer: &Writer<'_>) -> bool {
+        self.manager == name_of(writer) && self.subresource == writer.subresource
     }
 
     /// An apply's entry moves with its manager from version to version; an update's does not.
@@ -80,6 +80,13 @@ impl Entry {
             &self.api_version,
             &self.subresource,
         )
+    }
+}
+
+fn name_of<'a>(writer: &Writer<'a>) -> &'a str {
+    match writer.manager {
+        "" => "unknown",
+        name => name,
     }
 }
 
