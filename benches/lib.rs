@@ -52,6 +52,8 @@ fn deployment(number: u32, replicas: u32) -> String {
                 - name: web
                   image: nginx:1.27
                   resources: {{ requests: {{ cpu: 100m, memory: 64Mi }} }}
+                  readinessProbe: {{ httpGet: {{ path: /, port: 80 }} }}
+                  livenessProbe: {{ httpGet: {{ path: /, port: 80 }} }}
 "#
     )
 }
