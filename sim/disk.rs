@@ -2,9 +2,12 @@
 //!
 //! Transactions are staged as they come; while one group is being synced the next collects, as a
 //! real log does. When the sync is done, the answers of the group are released in order. Leases end
-//! at the world's time, as transactions of nobody.
+//! at the world's time, as transactions of nobody. When the log has grown, a snapshot takes its
+//! place: an hour of a large cluster would not fit in memory otherwise.
 //!
 //! 1. No answer is released before the records it depends on are synced.
+//! 2. What is on the disk always gives the store that was synced last:
+//!    `the_disk_gives_the_store_back_and_stays_small`.
 //!
 //! Book: `book/src/simulator/world.md`.
 
@@ -13,9 +16,15 @@ use std::collections::BTreeMap;
 
 use wavetank_api::Time;
 use wavetank_apiserver::Ticket as RequestTicket;
-use wavetank_store::{Log, MemoryLog, Refused, Store, Ticket, Txn, TxnResult};
+use wavetank_store::{
+    FileKind, Log, LogError, MemoryLog, Refused, Snapshot, Store, Ticket, Txn, TxnResult, prune,
+    rotate,
+};
 
 use crate::trace::EventId;
+
+/// So many bytes of log since the last snapshot make the next one worth its while.
+const SNAPSHOT_AFTER_BYTES: usize = 64 * 1024 * 1024;
 
 /// One life of an API server: its number, and how often it had crashed before.
 pub(crate) type ServerLife = (usize, u32);
@@ -41,6 +50,11 @@ pub(crate) struct Disk {
     waiting: BTreeMap<Ticket, Waiter>,
     /// The group that is being synced.
     syncing: Option<Ticket>,
+    /// Bytes of log that the last snapshot does not cover, and how many there may be.
+    grown: usize,
+    snapshot_after: usize,
+    /// Shows what the group being synced ends with.
+    snapshot: Option<Snapshot>,
     /// When leases are looked at next.
     alarm: Option<Time>,
 }
@@ -56,6 +70,9 @@ impl Disk {
             log,
             waiting: BTreeMap::new(),
             syncing: None,
+            grown: 0,
+            snapshot_after: SNAPSHOT_AFTER_BYTES,
+            snapshot: None,
             alarm: None,
         }
     }
@@ -104,6 +121,10 @@ impl Disk {
         let appended = self.log.append(&bytes);
         debug_assert!(appended.is_ok(), "a memory log without faults appends");
         self.syncing = Some(upto);
+        self.grown += bytes.len();
+        if self.grown > self.snapshot_after {
+            self.snapshot = Some(self.store.snapshot());
+        }
         true
     }
 
@@ -114,6 +135,10 @@ impl Disk {
         };
         let synced = self.log.sync();
         debug_assert!(synced.is_ok(), "a memory log without faults syncs");
+        if let Some(snapshot) = self.snapshot.take() {
+            let published = self.publish(&snapshot);
+            debug_assert!(published.is_ok(), "a memory log without faults publishes");
+        }
         let released = self.store.durable(upto);
         let mut answers = Vec::with_capacity(released.len());
         for (ticket, result) in released {
@@ -122,5 +147,45 @@ impl Disk {
             }
         }
         answers
+    }
+
+    /// Puts a snapshot in the place of the log before it.
+    fn publish(&mut self, snapshot: &Snapshot) -> Result<(), LogError> {
+        let covers = snapshot.covers();
+        rotate(&mut self.log, covers)?;
+        self.log
+            .publish(FileKind::Snapshot { covers }, &mut snapshot.parts())?;
+        prune(&mut self.log, covers)?;
+        self.grown = 0;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wavetank_store::{Op, open};
+
+    #[test]
+    fn the_disk_gives_the_store_back_and_stays_small() {
+        let now = Time::from_secs(0);
+        let mut disk = Disk::new(now);
+        disk.snapshot_after = 10_000;
+        for round in 0..200 {
+            let put = Op::Put {
+                key: format!("/registry/x/{}", round % 5).into(),
+                value: vec![b'v'; 500].into(),
+                lease: None,
+            };
+            disk.store.stage(Txn::new(vec![put]));
+            assert!(disk.start_sync());
+            disk.synced();
+        }
+        assert!(disk.log.len() < 20_000, "{} bytes", disk.log.len());
+        let back = open(&mut disk.log.clone(), now).unwrap();
+        assert_eq!(back.revision(), disk.store.revision());
+        let all = |store: &Store| store.range("/", Some("0"), None, 0).unwrap().kvs;
+        assert_eq!(all(&back).len(), 5);
+        assert_eq!(all(&back), all(&disk.store));
     }
 }
