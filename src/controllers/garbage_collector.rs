@@ -9,10 +9,13 @@
 //! 2. A delete carries the uid and the revision it was decided on (M32).
 //! 3. Dependents of a deleted owner are found by consistent lists, never by the caches alone: an
 //!    owner is not released before all of them were seen (C23, M33).
+//! 4. Objects that own one another in a circle do not wait for one another for ever: those that
+//!    block an owner which they own stop blocking it.
 //!
 //! Book: `book/src/controllers/garbage-collector.md`.
 
 use core::fmt;
+use std::collections::BTreeSet;
 
 use serde_json::json;
 
@@ -122,6 +125,23 @@ impl Controller for GarbageCollector {
         let old = news.old_meta().map(|old| &old.owner_references);
         if old == Some(&meta.owner_references) {
             return;
+        }
+        let blocks = |owner: &OwnerReference| {
+            let mut now = meta.owner_references.iter();
+            now.any(|now| now.uid == owner.uid && now.block_owner_deletion)
+        };
+        for owner in old
+            .into_iter()
+            .flatten()
+            .filter(|owner| owner.block_owner_deletion)
+        {
+            if let Some((kind, found)) = cached(world, owner, meta)
+                && waits(found)
+                && !blocks(owner)
+            {
+                let key = key_of(found);
+                keys.add(Item { kind, key }, "a dependent no longer blocks it");
+            }
         }
         let doubtful = |owner: &OwnerReference| {
             cached(world, owner, meta).is_none_or(|(_, found)| waits(found))
@@ -280,13 +300,29 @@ fn release(
         let mut references = dependent.owner_references.iter();
         references.any(|owner| owner.uid == meta.uid && owner.block_owner_deletion)
     };
-    if !found.iter().any(|(_, dependent)| blocks(dependent)) {
+    let blocking = found.iter().filter(|(_, dependent)| blocks(dependent));
+    let blocking: Vec<_> = blocking.collect();
+    if blocking.is_empty() {
         cx.note("no dependent blocks its deletion");
         return written(vec![without_finalizer(item, meta, FOREGROUND, cx)]);
     }
-    let mut alive = found.to_vec();
-    alive.retain(|(_, dependent)| !dependent.is_terminating());
-    let deletes = alive.iter().map(|(kind, dependent)| {
+    let in_cycle = blocking
+        .into_iter()
+        .filter(|(_, dependent)| owns(dependent, meta, cx));
+    let unblocking = in_cycle.map(|(kind, dependent)| unblocked(*kind, dependent, cx));
+    let mut plan = Plan::together(unblocking.collect());
+    plan.then(deleting(found, cx));
+    cx.note("deleting its dependents first");
+    Step::Plan(plan, Stage::Writing)
+}
+// ANCHOR_END: release
+
+/// Deletes of those that are not being deleted yet; who has dependents waits for them in turn.
+fn deleting(found: &[(KindId, Meta)], cx: &Context<'_>) -> Vec<Write> {
+    let alive = found
+        .iter()
+        .filter(|(_, dependent)| !dependent.is_terminating());
+    let deletes = alive.map(|(kind, dependent)| {
         let nested = !cx.world.dependents(&dependent.uid).is_empty();
         let propagation = if nested {
             Propagation::Foreground
@@ -299,11 +335,50 @@ fn release(
         };
         cx.client.delete(*kind, &key_of(dependent), &options)
     });
-    let deletes = deletes.collect();
-    cx.note("deleting its dependents first");
-    written(deletes)
+    deletes.collect()
 }
-// ANCHOR_END: release
+
+/// Whether an object owns another, directly or through what it owns: then neither can be the last
+/// to go, and one must stop blocking the other.
+fn owns(owner: &Meta, wanted: &Meta, cx: &Context<'_>) -> bool {
+    let mut seen = BTreeSet::from([owner.uid.clone()]);
+    let mut open = vec![owner.uid.clone()];
+    while let Some(uid) = open.pop() {
+        for (kind, key) in cx.world.dependents(&uid) {
+            let Some(found) = cx.world.header(kind, &key) else {
+                continue;
+            };
+            if found.uid == wanted.uid {
+                return true;
+            }
+            if seen.insert(found.uid.clone()) {
+                open.push(found.uid.clone());
+            }
+        }
+    }
+    false
+}
+
+/// None of its owners has to wait for it any more (upstream's
+/// `unblockOwnerReferencesStrategicMergePatch`).
+fn unblocked(kind: KindId, dependent: &Meta, cx: &Context<'_>) -> Write {
+    let blocking = dependent
+        .owner_references
+        .iter()
+        .filter(|owner| owner.block_owner_deletion);
+    let references = blocking.map(|owner| {
+        json!({
+            "uid": &*owner.uid.0,
+            "blockOwnerDeletion": false,
+        })
+    });
+    let patch = json!({ "metadata": {
+        "uid": &*dependent.uid.0,
+        "ownerReferences": references.collect::<Vec<_>>(),
+    }});
+    let key = key_of(dependent);
+    cx.client.patch(kind, &key, "", Patch::Strategic, &patch)
+}
 
 fn written(writes: Vec<Write>) -> Step<Stage> {
     Step::Plan(Plan::together(writes), Stage::Writing)
