@@ -225,9 +225,10 @@ fn expect_one(awaited: &mut Awaited, done: &Written) {
             let about = (write.kind, write.key.namespace.clone());
             awaited.unknown.insert(about, Question::AskAt(at));
         }
-        // Gone already, or another object has its name: either way the cache will lose that uid.
+        // Gone already, or another object has its name: either way the cache will lose that uid. A
+        // delete of one revision is in conflict with any change: the object may well live on.
         (Outcome::Refused(error), Verb::Delete | Verb::Evict) => {
-            if error.is_not_found() || error.is_conflict() {
+            if error.is_not_found() || (error.is_conflict() && write.revision.is_none()) {
                 expect_delete(awaited, done);
             }
         }

@@ -73,6 +73,8 @@ pub struct Write {
     pub key: Key,
     /// The uid it was decided on, when the request carries one.
     pub uid: Option<Uid>,
+    /// The revision that a delete was decided on, when the request carries one.
+    pub revision: Option<Revision>,
     /// The subresource, or empty.
     pub subresource: &'static str,
     /// What is sent.
@@ -264,13 +266,11 @@ impl Client {
     pub fn delete(&self, kind: KindId, key: &Key, options: &DeleteOptions) -> Write {
         let request = self.request(Method::Delete, object_path(kind, key, ""));
         let request = with_json(request, &options.to_json());
-        write(
-            Verb::Delete,
-            kind,
-            key.clone(),
-            options.uid.clone(),
-            request,
-        )
+        let uid = options.uid.clone();
+        Write {
+            revision: options.resource_version,
+            ..write(Verb::Delete, kind, key.clone(), uid, request)
+        }
     }
 
     /// DELETE of a whole collection. Its effects are not awaited: re-list to see what is left.
@@ -349,6 +349,7 @@ fn write(verb: Verb, kind: KindId, key: Key, uid: Option<Uid>, request: Request)
         kind,
         key,
         uid,
+        revision: None,
         subresource: "",
         request,
     }

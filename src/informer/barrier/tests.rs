@@ -102,6 +102,26 @@ fn after_a_delete_it_waits_for_that_uid_to_go() {
 }
 
 #[test]
+fn after_a_delete_of_a_revision_that_has_passed_it_waits_for_nothing() {
+    let (key, uid) = (Key::new("default", "web-1"), Uid("u1".into()));
+    let options = DeleteOptions {
+        resource_version: Some(Revision(7)),
+        ..DeleteOptions::of(&uid)
+    };
+    let mut barrier = Barrier::new(Guards::default());
+    let conflict = Outcome::Refused(ApiError {
+        code: 409,
+        reason: "Conflict".into(),
+        ..ApiError::default()
+    });
+    let delete = client().delete(KindId::Pod, &key, &options);
+    barrier.expect(&"web", &[done(delete, conflict)]);
+    let mut caches = Fake::default();
+    caches.live.insert(key, uid); // it was changed, and lives
+    assert!(barrier.is_clear(&"web", &caches, NOW));
+}
+
+#[test]
 fn after_a_lost_answer_it_asks_when_the_write_can_no_longer_commit() {
     let mut barrier = Barrier::new(Guards::default());
     barrier.expect(&"web", &[done(create(), Outcome::Unknown(None))]);
