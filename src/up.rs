@@ -2,6 +2,7 @@
 //!
 //! Book: `book/src/start/map.md`.
 
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -192,17 +193,20 @@ fn apiserver(arguments: &Arguments, pki: &Pki, token: &str) -> Result<Config> {
 
 /// The controllers, the scheduler and the kubelets, each driven in this process.
 fn components(core: &Core, pki: &Pki, kubelets: Vec<Node>) -> Result<Vec<Driver>> {
-    let identity: Arc<str> = format!("wavetank_{}", random_token()?).into();
+    let identity = identity(pki);
     let seed = u64::from(std::process::id());
     let manager = Manager::new(wavetank_controllers::Config {
         identity: identity.clone(),
         seed,
-        leader_elect: false,
+        leader_elect: true,
         guards: Guards::default(),
         only: None,
         root_ca: pki.ca_pem().into(),
     });
-    let scheduler = Scheduler::new(wavetank_scheduler::Config::new(identity, seed));
+    let scheduler = Scheduler::new(wavetank_scheduler::Config {
+        elects_leader: true,
+        ..wavetank_scheduler::Config::new(identity, seed)
+    });
     let nothing = |never: Nothing, _: &Outcomes<Nothing>| match never {};
     let mut drivers = vec![
         drive(
@@ -219,6 +223,15 @@ fn components(core: &Core, pki: &Pki, kubelets: Vec<Node>) -> Result<Vec<Driver>
         drivers.push(drive(kubelet, identity, core.clone(), Hands::new(machine)));
     }
     Ok(drivers)
+}
+
+/// Who holds the leases of controllers and scheduler: the same at every start on one data
+/// directory, so that nobody waits for the lease of a process that is gone. The directory's lock
+/// lets one process in at a time, and what another had under way ended with its API server.
+fn identity(pki: &Pki) -> Arc<str> {
+    let mut hasher = std::hash::DefaultHasher::new();
+    pki.ca_pem().hash(&mut hasher);
+    format!("wavetank_{:016x}", hasher.finish()).into()
 }
 
 /// Waits for Ctrl-C or a polite kill.
