@@ -9,7 +9,7 @@
 //! 3. No two sandboxes that are ready have the same address (P12).
 //! 4. SIGKILL comes at the timeout of `StopContainer`, never before (P14).
 //!
-//! Left out: CPU and memory contention, image garbage, mounts.
+//! Left out: CPU and memory contention, image garbage.
 //!
 //! Book: `book/src/simulator/runtime.md`.
 
@@ -28,6 +28,7 @@ use wavetank_kubelet::{Effect, Outcome, Probe, ProbeId, ProbeResult};
 pub mod addresses;
 pub mod behavior;
 pub mod exec;
+pub mod files;
 pub mod images;
 pub mod instance;
 pub mod logs;
@@ -36,6 +37,7 @@ pub mod stdin;
 mod calls;
 
 use addresses::Addresses;
+use files::Volumes;
 use images::Images;
 use instance::{End, Instance};
 
@@ -62,6 +64,8 @@ pub struct SimRuntime {
     containers: BTreeMap<ContainerId, Box<Instance>>,
     images: Images,
     addresses: Addresses,
+    /// Directories of the host that a kubelet has made, with their files.
+    volumes: Volumes,
 }
 
 /// A pod sandbox.
@@ -108,6 +112,7 @@ impl SimRuntime {
             due: BTreeMap::new(),
             sandboxes: BTreeMap::new(),
             containers: BTreeMap::new(),
+            volumes: Volumes::new(),
         }
     }
 
@@ -116,6 +121,10 @@ impl SimRuntime {
         match effect {
             Effect::Cri(id, call) => self.call(id, call, now),
             Effect::Probe(id, probe) => self.probe(id, &probe, now),
+            Effect::SetUp { path, files } => {
+                self.volumes.insert(path, files.unwrap_or_default());
+            }
+            Effect::TearDown { path } => files::remove(&mut self.volumes, &path),
         }
     }
 
@@ -201,6 +210,11 @@ impl SimRuntime {
                 let sandbox = self.sandboxes.get(&i.sandbox);
                 sandbox.is_some_and(|s| s.metadata.uid == *pod) && &*i.config.metadata.name == name
             })
+    }
+
+    /// The directories of volumes, in order.
+    pub fn volumes(&self) -> impl Iterator<Item = &str> {
+        self.volumes.keys().map(|path| &**path)
     }
 
     /// How many pulls are under way.

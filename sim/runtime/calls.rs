@@ -234,6 +234,7 @@ impl SimRuntime {
         let around = Surroundings {
             config: &config,
             sandbox: sandbox.view(),
+            volumes: &self.volumes,
             now,
         };
         let behavior = Behavior::of(&config, &sandbox.script, &around, &mut self.chance);
@@ -369,6 +370,7 @@ impl SimRuntime {
         let around = Surroundings {
             config: &instance.config,
             sandbox: sandbox.view(),
+            volumes: &self.volumes,
             now,
         };
         Ok(exec::run(argv, &around))

@@ -15,6 +15,7 @@ use wavetank_api::Time;
 use wavetank_cri::{ContainerConfig, Labels};
 
 use super::behavior::{Script, duration};
+use super::files::{Found, Volumes, find};
 
 /// What a command finds around it.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,8 @@ pub struct Surroundings<'a> {
     pub config: &'a ContainerConfig,
     /// Its sandbox.
     pub sandbox: SandboxView<'a>,
+    /// The volumes of its host.
+    pub volumes: &'a Volumes,
     /// The time.
     pub now: Time,
 }
@@ -159,7 +162,7 @@ fn simple(words: &[&str], around: &Surroundings<'_>) -> ExecAnswer {
         "cat" => args
             .iter()
             .fold(said(""), |so_far, path| then(so_far, cat(path, around))),
-        "ls" => ls(args.last().copied().unwrap_or("/")),
+        "ls" => ls(args, around),
         "pwd" => said(format!("{}\n", directory(around.config))),
         "date" => said(format!("{}\n", around.now.to_rfc3339())),
         "id" => said("uid=0(root) gid=0(root) groups=0(root)\n"),
@@ -262,35 +265,30 @@ fn directory(config: &ContainerConfig) -> &str {
 }
 
 fn cat(path: &str, around: &Surroundings<'_>) -> ExecAnswer {
-    let host = around.sandbox.hostname;
-    match path {
-        "/etc/hostname" => said(format!("{host}\n")),
-        "/etc/hosts" => {
-            let own = around
-                .sandbox
-                .ip
-                .map_or(String::new(), |ip| format!("{ip}\t{host}\n"));
-            said(format!(
-                "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n{own}"
-            ))
-        }
-        "/etc/os-release" => said("NAME=\"Wavetank\"\nID=wavetank\n"),
-        "/proc/version" => said("Linux version 6.12.0-wavetank\n"),
-        "/dev/null" => said(""),
-        _ => ExecAnswer {
-            stderr: format!("cat: {path}: No such file or directory\n"),
-            ..ends_with(1)
-        },
+    let why = match find(path, around) {
+        Some(Found::File(text)) => return said(text),
+        Some(Found::Directory(_)) => "read error: Is a directory".to_string(),
+        None => format!("can't open '{path}': No such file or directory"),
+    };
+    ExecAnswer {
+        stderr: format!("cat: {why}\n"),
+        ..ends_with(1)
     }
 }
 
-fn ls(path: &str) -> ExecAnswer {
-    match path.trim_end_matches('/') {
-        "" | "-l" | "-la" | "-a" => said("bin\ndev\netc\nhome\nproc\nroot\nsys\ntmp\nusr\nvar\n"),
-        "/etc" => said("hostname\nhosts\nos-release\n"),
-        "/tmp" | "/home" | "/root" | "/var" => said(""),
-        other => ExecAnswer {
-            stderr: format!("ls: {other}: No such file or directory\n"),
+fn ls(args: &[&str], around: &Surroundings<'_>) -> ExecAnswer {
+    let mut paths = args.iter().filter(|arg| !arg.starts_with('-'));
+    let path = paths.next().copied().unwrap_or(".");
+    match find(path, around) {
+        Some(Found::File(_)) => said(format!("{path}\n")),
+        Some(Found::Directory(names)) => said(
+            names
+                .iter()
+                .map(|name| format!("{name}\n"))
+                .collect::<String>(),
+        ),
+        None => ExecAnswer {
+            stderr: format!("ls: {path}: No such file or directory\n"),
             ..ends_with(1)
         },
     }
@@ -422,6 +420,7 @@ mod tests {
             stdin: false,
             stdin_once: false,
             tty: false,
+            mounts: Vec::new(),
         };
         let script = Labels::from([(
             "sim.wavetank.dev/exec-answers".into(),
@@ -436,6 +435,7 @@ mod tests {
         let around = Surroundings {
             config: &config,
             sandbox,
+            volumes: &Volumes::new(),
             now: Time::from_secs(0),
         };
         let argv: Vec<Arc<str>> = argv.iter().map(|word| Arc::from(*word)).collect();

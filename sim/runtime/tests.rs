@@ -8,3 +8,4 @@ mod mutants;
 mod properties;
 mod rig;
 mod scenarios;
+mod volumes;

@@ -3,7 +3,7 @@
 //! 1. A container runs at most once: `Created`, `Running`, `Exited`, never back. A restart is a new
 //!    container with the next `attempt`.
 //!
-//! Left out: mounts, devices, security contexts, cpusets, log paths.
+//! Left out: propagation of mounts, devices, security contexts, cpusets, log paths.
 //!
 //! Book: `book/src/node/cri.md`.
 
@@ -60,6 +60,19 @@ pub struct ContainerConfig {
     pub stdin_once: bool,
     /// Its standard streams are a terminal.
     pub tty: bool,
+    /// Directories and files of the host that it sees.
+    pub mounts: Vec<Mount>,
+}
+
+/// `Mount`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Where the container sees it.
+    pub container_path: Arc<str>,
+    /// Where it lies on the host.
+    pub host_path: Arc<str>,
+    /// The container cannot change it.
+    pub readonly: bool,
 }
 
 /// `LinuxContainerResources`.

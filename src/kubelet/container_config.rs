@@ -17,6 +17,7 @@ use wavetank_cri::{ContainerConfig, names};
 use crate::context::Shared;
 use crate::environment::{environment, expand};
 use crate::pod::Container;
+use crate::volumes;
 use crate::worker::Worker;
 
 type Text = Arc<str>;
@@ -67,6 +68,7 @@ pub(crate) fn container_config(
         stdin: spec.stdin,
         stdin_once: spec.stdin_once,
         tty: spec.tty,
+        mounts: volumes::mounts(worker, spec, &envs)?,
         envs: envs.into_iter().collect(),
     })
 }

@@ -44,6 +44,19 @@ pub(crate) fn field(worker: &Worker, path: &str, shared: &Shared) -> Option<Text
     })
 }
 
+/// The same as a file, where all labels or annotations can be asked for at once
+/// (`fieldpath.FormatMap`).
+pub(crate) fn file(worker: &Worker, path: &str, shared: &Shared) -> Option<Text> {
+    let meta = worker.pod.meta();
+    let all = match path {
+        "metadata.labels" => &meta.labels,
+        "metadata.annotations" => &meta.annotations,
+        _ => return field(worker, path, shared),
+    };
+    let lines: Vec<String> = all.iter().map(|(k, v)| format!("{k}={v:?}")).collect();
+    Some(lines.join("\n").into())
+}
+
 /// `limits.cpu` and so on, rounded up to the divisor; a missing limit is the node's allocatable.
 pub(crate) fn resource_field(
     worker: &Worker,

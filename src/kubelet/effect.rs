@@ -7,10 +7,14 @@
 //! Book: `book/src/node/kubelet.md`.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wavetank_cri as cri;
 use wavetank_informer::CallId;
+
+/// Contents of files by their paths in a volume.
+pub type Files = Arc<BTreeMap<Arc<str>, Arc<[u8]>>>;
 
 // ANCHOR: effect
 /// Something to be done on this machine.
@@ -20,6 +24,20 @@ pub enum Effect {
     Cri(CallId, cri::Call),
     /// Ask a program whether it is well; answered by [`Outcome::Probe`].
     Probe(ProbeId, Probe),
+    /// Make a directory, and let it hold exactly these files; none: leave its content
+    /// to those who mount it. Not answered: effects are carried out in order, and a
+    /// container that mounts what could not be made cannot be created.
+    SetUp {
+        /// On the machine.
+        path: Arc<str>,
+        /// Contents by path in the directory.
+        files: Option<Files>,
+    },
+    /// Remove a directory with all in it; not answered.
+    TearDown {
+        /// On the machine.
+        path: Arc<str>,
+    },
 }
 
 /// What came of it.

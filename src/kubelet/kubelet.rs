@@ -195,7 +195,7 @@ impl Kubelet {
             .handle(input, now, &mut self.shared.ids, out);
         let Shared { sources, ids, .. } = &mut self.shared;
         for worker in sources.handle(input, now, ids, out) {
-            self.with(worker, now, out, |_, _| {});
+            self.with(worker, now, out, |w, _| w.volumes_changed());
         }
         let changes = self.pods.handle(input, now, &mut self.shared.ids, out);
         for change in changes {
@@ -311,6 +311,7 @@ impl Kubelet {
         for (uid, found) in core::mem::take(&mut self.recovery.found) {
             let mut worker = Box::new(Worker::new(orphan(uid, &found), now));
             worker.adopt(found, self.shared.guards, now);
+            worker.volumes = Some(Box::default()); // it may have had some
             worker.is_gone = true;
             self.add(worker, now, out);
         }

@@ -12,7 +12,7 @@
 //! Who drives it: a shell, through [`wavetank_informer::Component`]; what it does to its machine is
 //! an [`Effect`].
 //!
-//! Left out: static pods, volumes, in-place resize, device and CPU managers, eviction on memory and
+//! Left out: static pods, in-place resize, device and CPU managers, eviction on memory and
 //! disk pressure, image garbage collection, streams (the shell joins them).
 //!
 //! Book: `book/src/node/kubelet.md`.
@@ -50,8 +50,10 @@ mod stop;
 mod sync;
 mod terminate;
 mod timers;
+mod volume_spec;
+mod volumes;
 mod worker;
 
 pub use config::{Config, Resources};
-pub use effect::{Effect, Outcome, Probe, ProbeId, ProbeResult, Target};
+pub use effect::{Effect, Files, Outcome, Probe, ProbeId, ProbeResult, Target};
 pub use kubelet::Kubelet;

@@ -2,7 +2,7 @@
 //!
 //! Decoded once per revision from the API server's bytes; each worker holds the latest.
 //!
-//! Left out: volumes, security contexts, DNS settings, affinity: fields that nothing here reads.
+//! Left out: security contexts, DNS settings, affinity: fields that nothing here reads.
 //!
 //! Book: `book/src/node/kubelet.md`.
 
@@ -15,6 +15,7 @@ use wavetank_informer::Object;
 
 use crate::pod_status::ApiStatus;
 use crate::probe_spec::{Handler, ProbeSpec};
+use crate::volume_spec::{Volume, VolumeMount, own_mounts, own_volumes};
 
 /// String to string, as labels and annotations are.
 pub type Strings = BTreeMap<Arc<str>, Arc<str>>;
@@ -50,6 +51,8 @@ pub struct PodSpec {
     pub overhead: Strings,
     pub resources: Requirements,
     pub readiness_gates: Vec<ReadinessGate>,
+    #[serde(deserialize_with = "own_volumes")]
+    pub volumes: Vec<Volume>,
 }
 
 /// `spec.readinessGates[]`.
@@ -93,6 +96,8 @@ pub struct Container {
     pub stdin: bool,
     pub stdin_once: bool,
     pub tty: bool,
+    #[serde(deserialize_with = "own_mounts")]
+    pub volume_mounts: Vec<VolumeMount>,
 }
 
 /// `imagePullPolicy`.

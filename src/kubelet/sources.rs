@@ -1,13 +1,13 @@
 //! The ConfigMaps and Secrets that pods of this node refer to, each watched by its name.
 //!
-//! Held by `kubelet.rs`; read by `environment.rs`. Upstream:
+//! Held by `kubelet.rs`; read by `environment.rs` and `volumes.rs`. Upstream:
 //! `pkg/kubelet/util/manager/watch_based_manager.go`.
 //!
 //! 1. An object is watched exactly while a worker that has not ended refers to it.
 //! 2. Absence is known from a list, never guessed: before the first answer an object is neither
 //!    there nor missing.
 //!
-//! Left out: that the watch of an immutable object is closed; secrets for image pulls; volumes.
+//! Left out: that the watch of an immutable object is closed; secrets for image pulls.
 //!
 //! Book: `book/src/node/kubelet.md`.
 
@@ -26,6 +26,7 @@ use wavetank_informer::{CallIds, Input, Key, Output, Reflector, reflector};
 use crate::context::WorkerId;
 use crate::effect::{Effect, Outcome};
 use crate::pod::{Container, EnvSource, Pod};
+use crate::volume_spec::Volume;
 
 /// How long a pod waits for the first answer about an object before it says that it waits.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -39,6 +40,9 @@ pub(crate) type Reference = (KindId, Key);
 pub(crate) struct Data {
     /// Text of a ConfigMap, base64 of a Secret.
     data: BTreeMap<Arc<str>, Arc<str>>,
+    /// Base64; of a ConfigMap only, and for files only.
+    #[serde(rename = "binaryData")]
+    binary_data: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 /// All objects that are watched.
@@ -152,13 +156,29 @@ impl Data {
         Some(String::from_utf8_lossy(&bytes).into())
     }
 
+    /// The content of a file.
+    pub fn file(&self, kind: KindId, key: &str) -> Option<Arc<[u8]>> {
+        let decode = |text: &Arc<str>| BASE64_STANDARD.decode(&**text).ok().map(Into::into);
+        match self.data.get(key) {
+            Some(text) if kind == KindId::Secret => decode(text),
+            Some(text) => Some(text.as_bytes().into()),
+            None => self.binary_data.get(key).and_then(decode),
+        }
+    }
+
+    /// All keys as files.
+    pub fn files(&self, kind: KindId) -> impl Iterator<Item = (Arc<str>, Arc<[u8]>)> {
+        let keys = self.data.keys().chain(self.binary_data.keys());
+        keys.filter_map(move |key| Some((key.clone(), self.file(kind, key)?)))
+    }
+
     /// All keys that variables can be made of.
     pub fn text_keys(&self) -> impl Iterator<Item = &Arc<str>> {
         self.data.keys()
     }
 }
 
-/// Every ConfigMap and Secret that a pod's containers name
+/// Every ConfigMap and Secret that a pod's containers and volumes name
 /// (`pkg/api/v1/pod/util.go`, VisitPodConfigmapNames and VisitPodSecretNames).
 pub(crate) fn references(pod: &Pod) -> BTreeSet<Reference> {
     let namespace = &pod.meta().namespace;
@@ -168,6 +188,12 @@ pub(crate) fn references(pod: &Pod) -> BTreeSet<Reference> {
     };
     for (_, container) in pod.spec().all() {
         visit_environment(container, &mut add);
+    }
+    for (config_map, secret) in pod.spec().volumes.iter().flat_map(Volume::keys) {
+        config_map
+            .iter()
+            .for_each(|of| add(KindId::ConfigMap, &of.name));
+        secret.iter().for_each(|of| add(KindId::Secret, &of.name));
     }
     all
 }

@@ -1,4 +1,5 @@
-//! The living half of a pod: sandbox, init containers in order, then all others, kept running.
+//! The living half of a pod: volumes, sandbox, init containers in order, then all others, kept
+//! running.
 //!
 //! Called by `worker.rs` after every input while the pod lives. Upstream:
 //! `pkg/kubelet/kuberuntime/kuberuntime_manager.go` (computePodActions, SyncPod) and
@@ -19,7 +20,7 @@ use crate::context::Context;
 use crate::pod::{Kind, RestartPolicy};
 use crate::slot::{Condemned, Op, Slot};
 use crate::worker::{Kill, SandboxState, Stage, Worker};
-use crate::{hooks, probes, sandbox, start, stop};
+use crate::{hooks, probes, sandbox, start, stop, volumes};
 
 /// Message of a pod that outlived `activeDeadlineSeconds` (`pkg/kubelet/active_deadline.go`).
 const DEADLINE: &str = "Pod was active on the node longer than the specified deadline";
@@ -32,10 +33,13 @@ pub(crate) fn step(worker: &mut Worker, cx: &mut Context<'_>) {
         return terminate(worker, cx.now);
     }
     condemn(worker);
-    if worker.sandbox.state != SandboxState::Ready {
-        return sandbox::ensure(worker, cx);
+    let has_volumes = volumes::ensure(worker, cx);
+    match worker.sandbox.state {
+        SandboxState::Ready if has_volumes => start_missing(worker, cx),
+        SandboxState::Ready => {}
+        _ if has_volumes => return sandbox::ensure(worker, cx),
+        _ => return,
     }
-    start_missing(worker, cx);
     for index in 0..worker.slots.len() {
         hooks::tick(worker, index, cx);
         stop::condemned(worker, index, cx);

@@ -21,6 +21,7 @@ use crate::context::{Context, Purpose};
 use crate::pod::{Kind, Pod};
 use crate::report::Report;
 use crate::slot::{Slot, State};
+use crate::volumes::{self, Volumes};
 use crate::{sandbox, start, sync, terminate};
 
 // ANCHOR: worker
@@ -38,6 +39,8 @@ pub(crate) struct Worker {
     pub initialized: bool,
     /// `status.startTime`: when this pod was first seen here.
     pub started_at: Time,
+    /// Its volumes, until they are taken down; none when it has none.
+    pub volumes: Option<Box<Volumes>>,
     /// A phase that the containers do not give: rejected, past its deadline.
     pub verdict: Option<Box<Verdict>>,
     /// When termination began and how long it may take.
@@ -114,6 +117,7 @@ impl Worker {
         let started_at = pod.status().start_time.unwrap_or(now);
         Worker {
             report: Report::of(pod.status()),
+            volumes: Volumes::of(&pod),
             pod,
             stage: Stage::Syncing,
             sandbox: Sandbox::default(),
@@ -135,6 +139,9 @@ impl Worker {
         if self.stage == Stage::Terminating {
             terminate::step(self, cx);
         }
+        if self.stage == Stage::Terminated {
+            volumes::tear_down(self, cx);
+        }
         if self.stage == Stage::Terminated && self.is_gone {
             sandbox::clean_up(self, cx);
         }
@@ -151,6 +158,14 @@ impl Worker {
         let has_gates = !pod.spec().readiness_gates.is_empty(); // theirs are in the status
         self.report.is_dirty |= has_gates || self.pod.spec() != pod.spec();
         self.pod = pod;
+        self.volumes_changed(); // labels and annotations may be files
+    }
+
+    /// A source of its volumes may have changed.
+    pub fn volumes_changed(&mut self) {
+        if let Some(volumes) = &mut self.volumes {
+            volumes.is_stale = true;
+        }
     }
 
     /// Takes in the answer to a call.

@@ -251,6 +251,18 @@ impl Rig {
             Some(_) => "MODIFIED",
             None => "ADDED",
         };
+        self.tell_of_source(source, kind, &object);
+    }
+
+    /// Deletes one.
+    pub fn drop_source(&mut self, source: &str) {
+        self.api.revision += 1;
+        let mut object = self.api.sources.remove(source).unwrap();
+        object["metadata"]["resourceVersion"] = json!(self.api.revision.to_string());
+        self.tell_of_source(source, "DELETED", &object);
+    }
+
+    fn tell_of_source(&mut self, source: &str, kind: &str, object: &Value) {
         let frame = json!({"type": kind, "object": object}).to_string();
         let watches = self.api.source_watches.clone();
         for (watch, _) in watches.iter().filter(|(_, of)| *of == source) {
