@@ -110,6 +110,7 @@ fn happen(rig: &mut Rig, event: &Event) {
         Event::Break { name: n } if there(rig, n) => {
             let uid = rig.uid(&name(n));
             rig.runtime.break_sandbox(&uid, rig.now);
+            rig.broken.insert(uid);
         }
         Event::Wait { seconds } => rig.run_secs(u64::from(*seconds)),
         _ => {}
@@ -188,7 +189,11 @@ fn nothing_runs_after_delete(rig: &Rig) {
 /// A program that was killed at the end of a delete had its whole grace period.
 fn grace_is_kept(rig: &Rig) {
     for (_, uid, instance) in rig.runtime.instances() {
-        let Some((at, grace)) = rig.deletes.get(&*uid.0) else {
+        let Some((at, grace)) = rig
+            .deletes
+            .get(&*uid.0)
+            .filter(|_| !rig.broken.contains(uid))
+        else {
             continue;
         };
         let (Some((ended, end)), Some(term)) = (instance.ended, instance.term_at) else {

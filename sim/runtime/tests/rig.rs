@@ -3,7 +3,7 @@
 //! Book: `book/src/simulator/runtime.md`.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -54,6 +54,8 @@ pub struct Rig {
     life: u64,
     /// Every delete that was asked for, by UID: when, and the grace period; 0 for a forced one.
     pub deletes: BTreeMap<String, (Time, u64)>,
+    /// Pods whose sandbox a fault has stopped, and all that ran in it.
+    pub broken: BTreeSet<Uid>,
     /// The runtime's events do not reach the kubelet.
     pub are_events_lost: bool,
     /// Checked after every step.
@@ -87,6 +89,7 @@ impl Rig {
             wake: None,
             life: 0,
             deletes: BTreeMap::new(),
+            broken: BTreeSet::new(),
             are_events_lost: false,
             check: |_| {},
         };
