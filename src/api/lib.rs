@@ -23,6 +23,7 @@ pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod strict;
+pub mod string_map;
 pub mod time;
 
 pub use http::{Headers, Method, Request, Response};
@@ -30,4 +31,5 @@ pub use kinds::KindId;
 pub use meta::{Meta, OwnerReference, Revision, Uid};
 pub use quantity::Quantity;
 pub use status::Status;
+pub use string_map::StringMap;
 pub use time::Time;

@@ -5,12 +5,11 @@
 //! Book: `book/src/ground/objects.md`.
 
 use core::fmt;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Time;
+use crate::{StringMap, Time};
 
 /// A revision of the store: one number for all keys, growing by one with each transaction that
 /// writes. On the wire it is the decimal string `metadata.resourceVersion`.
@@ -35,7 +34,7 @@ impl fmt::Display for Uid {
 }
 
 /// `metadata.ownerReferences[]` (`k8s.io/apimachinery/pkg/apis/meta/v1/types.go`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields are those of the API")]
 pub struct OwnerReference {
@@ -62,10 +61,10 @@ pub struct Meta {
     #[serde(with = "revision_text")]
     pub resource_version: Revision,
     pub generation: i64,
-    pub labels: BTreeMap<Arc<str>, Arc<str>>,
-    pub annotations: BTreeMap<Arc<str>, Arc<str>>,
-    pub owner_references: Vec<OwnerReference>,
-    pub finalizers: Vec<Arc<str>>,
+    pub labels: StringMap,
+    pub annotations: StringMap,
+    pub owner_references: Arc<[OwnerReference]>,
+    pub finalizers: Arc<[Arc<str>]>,
     pub creation_timestamp: Option<Time>,
     pub deletion_timestamp: Option<Time>,
     pub deletion_grace_period_seconds: Option<i64>,

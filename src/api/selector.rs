@@ -23,6 +23,7 @@ use serde_json::{Map, Value};
 
 pub use field::{FieldSelector, FieldTerm};
 
+use crate::StringMap;
 use crate::names;
 use crate::status::quote;
 
@@ -81,6 +82,12 @@ pub trait Labels {
 }
 
 impl Labels for BTreeMap<Arc<str>, Arc<str>> {
+    fn label(&self, key: &str) -> Option<&str> {
+        self.get(key).map(AsRef::as_ref)
+    }
+}
+
+impl Labels for StringMap {
     fn label(&self, key: &str) -> Option<&str> {
         self.get(key).map(AsRef::as_ref)
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use wavetank_api::{KindId, Time, Uid};
+use wavetank_api::{KindId, StringMap, Time, Uid};
 use wavetank_informer::client::{DeleteOptions, Write};
 use wavetank_informer::executor::Plan;
 use wavetank_informer::queue::Queue;
@@ -115,7 +115,7 @@ pub(crate) fn services_of_pod(news: &News, world: &Informers, keys: &mut Queue<K
         .in_namespace(&change.object().meta.namespace)
     {
         let selector = &service.view.spec.selector;
-        let selects = |labels: &BTreeMap<Arc<str>, Arc<str>>| {
+        let selects = |labels: &StringMap| {
             !selector.is_empty() && selector.iter().all(|(k, v)| labels.get(k) == Some(v))
         };
         if revisions
@@ -128,7 +128,7 @@ pub(crate) fn services_of_pod(news: &News, world: &Informers, keys: &mut Queue<K
     }
 }
 
-fn is_ours(labels: &BTreeMap<Arc<str>, Arc<str>>) -> bool {
+fn is_ours(labels: &StringMap) -> bool {
     labels
         .get(MANAGED_BY.0)
         .is_some_and(|by| &**by == MANAGED_BY.1)

@@ -26,7 +26,7 @@ use wavetank_informer::client::{
 use wavetank_informer::executor::Plan;
 use wavetank_informer::queue::Queue;
 use wavetank_informer::view::HeaderOnly;
-use wavetank_informer::{Failure, Guard, Key};
+use wavetank_informer::{Failure, Guard, Key, Object};
 
 use crate::controller::{Answers, Context, Controller, Step, first_error};
 use crate::informers::{Informers, News};
@@ -104,7 +104,7 @@ impl Controller for GarbageCollector {
             for (kind, key) in world.dependents(&meta.uid) {
                 keys.add(Item { kind, key }, "an owner is gone");
             }
-            for owner in &meta.owner_references {
+            for owner in meta.owner_references.iter() {
                 if let Some((kind, found)) = cached(world, owner, meta)
                     && waits(found)
                 {
@@ -132,7 +132,7 @@ impl Controller for GarbageCollector {
         };
         for owner in old
             .into_iter()
-            .flatten()
+            .flat_map(|owners| owners.iter())
             .filter(|owner| owner.block_owner_deletion)
         {
             if let Some((kind, found)) = cached(world, owner, meta)
@@ -162,7 +162,7 @@ impl Controller for GarbageCollector {
             return Step::Read(lists(meta, cx), Stage::Dependents);
         }
         let mut owners = Owners::default();
-        for owner in &meta.owner_references {
+        for owner in meta.owner_references.iter() {
             match cached(cx.world, owner, meta) {
                 Some((_, found)) => owners.sort(owner, found),
                 None if served(owner).is_some() => owners.missing.push(owner.clone()),
@@ -196,7 +196,7 @@ impl Controller for GarbageCollector {
         match stage {
             Stage::Owners(missing) => {
                 let mut owners = Owners::default();
-                for owner in &meta.owner_references {
+                for owner in meta.owner_references.iter() {
                     match cached(cx.world, owner, meta) {
                         Some((_, found)) => owners.sort(owner, found),
                         None if missing.contains(owner) => {}
@@ -449,7 +449,8 @@ fn dependents(
     let mut found = Vec::new();
     for (kind, answer) in near(owner).zip(answers) {
         let response = answer.map_err(|failure| format!("no list: {failure:?}"))?;
-        let list = parse_list::<HeaderOnly>(&response).map_err(|error| error.to_string())?;
+        let list = parse_list(&response, Object::<HeaderOnly>::decode)
+            .map_err(|error| error.to_string())?;
         for object in list.items {
             if object
                 .meta

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use wavetank_api::{KindId, Meta, Revision, Time, Uid};
 use wavetank_informer::barrier::Caches;
+use wavetank_informer::cache::{OWNERS, UID, owners, uid};
 use wavetank_informer::reflector::Config;
 use wavetank_informer::view::HeaderOnly;
 use wavetank_informer::{
@@ -35,14 +36,14 @@ macro_rules! informers {
         /// A cache per kind.
         #[allow(missing_docs, reason = "the names are those of the kinds")]
         pub struct Informers {
-            $(pub $field: Reflector<$view>,)*
+            $(pub $field: Reflector<Object<$view>>,)*
         }
 
         /// One change of one cache.
         #[derive(Clone, Debug)]
         #[allow(missing_docs, reason = "the names are those of the kinds")]
         pub enum News {
-            $($kind(Change<$view>),)*
+            $($kind(Change<Object<$view>>),)*
         }
 
         impl Informers {
@@ -53,7 +54,7 @@ macro_rules! informers {
                     Config::all(kind, client, seed, guards)
                 };
                 Informers {
-                    $($field: Reflector::new(of(KindId::$kind)),)*
+                    $($field: Reflector::new(of(KindId::$kind)).with_index(OWNERS, owners),)*
                 }
             }
 
@@ -193,6 +194,8 @@ impl Informers {
         });
         self.pods = self.pods.with_index(ORPHANS, orphan);
         self.replica_sets = self.replica_sets.with_index(ORPHANS, orphan);
+        self.replica_sets = self.replica_sets.with_index(UID, uid);
+        self.deployments = self.deployments.with_index(UID, uid);
         self
     }
 }

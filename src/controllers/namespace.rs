@@ -24,7 +24,7 @@ use wavetank_informer::client::{DeleteOptions, Patch, Propagation, Selection, pa
 use wavetank_informer::executor::Plan;
 use wavetank_informer::queue::Queue;
 use wavetank_informer::view::HeaderOnly;
-use wavetank_informer::{Failure, Guard, Key};
+use wavetank_informer::{Failure, Guard, Key, Object};
 
 use crate::controller::{Answers, Context, Controller, Step, first_error};
 use crate::informers::{Informers, News};
@@ -156,7 +156,11 @@ fn failures(answers: &[Result<Response, Failure>]) -> Vec<String> {
         .zip(contents())
         .filter_map(|(answer, kind)| match answer {
             Ok(response) if response.is_success() => None,
-            Ok(response) => Some(parse_list::<HeaderOnly>(response).err()?.to_string()),
+            Ok(response) => Some(
+                parse_list(response, Object::<HeaderOnly>::decode)
+                    .err()?
+                    .to_string(),
+            ),
             Err(failure) => Some(format!("{}: {failure:?}", resource(kind))),
         });
     errors.collect()
@@ -176,7 +180,7 @@ fn remains(answers: &[Result<Response, Failure>], mut errors: Vec<String>) -> Re
     };
     for (answer, kind) in answers.iter().zip(contents()) {
         let Ok(response) = answer else { continue };
-        let list = match parse_list::<HeaderOnly>(response) {
+        let list = match parse_list(response, Object::<HeaderOnly>::decode) {
             Ok(list) => list,
             Err(_) if !response.is_success() => continue,
             Err(error) => {
@@ -185,7 +189,7 @@ fn remains(answers: &[Result<Response, Failure>], mut errors: Vec<String>) -> Re
             }
         };
         for object in &list.items {
-            for finalizer in &object.meta.finalizers {
+            for finalizer in object.meta.finalizers.iter() {
                 *remains.finalizers.entry(finalizer.clone()).or_default() += 1;
             }
         }

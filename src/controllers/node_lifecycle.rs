@@ -350,10 +350,7 @@ impl NodeLifecycle {
 /// The pods of a silent node count as not ready, so that services stop sending to them
 /// (`MarkPodsNotReady`).
 fn ready_pods(node: &Object<Node>, cx: &Context<'_>) -> Vec<Arc<Object<Pod>>> {
-    let is_ready = |pod: &&Arc<Object<Pod>>| {
-        let ready = condition(&pod.view.status.conditions, "Ready");
-        ready.is_some_and(|condition| &*condition.status == "True")
-    };
+    let is_ready = |pod: &&Arc<Object<Pod>>| pod.view.status.ready.is_ready;
     let pods = cx.world.pods.cache().indexed(BY_NODE, &node.meta.name);
     pods.filter(is_ready).cloned().collect()
 }

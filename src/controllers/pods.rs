@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use wavetank_api::{KindId, Meta, Time};
 use wavetank_informer::Object;
 
-use crate::views::{Pod, Template, condition};
+use crate::views::{Pod, Template};
 
 /// Whether a pod counts as running or about to run: not finished, not being deleted.
 pub fn is_active(pod: &Object<Pod>) -> bool {
@@ -34,9 +34,8 @@ pub fn count_alike(a: &Object<Pod>, b: &Object<Pod>) -> bool {
 
 /// Since when a pod has been ready; `None` when it is not.
 pub fn ready_since(pod: &Object<Pod>) -> Option<Time> {
-    let ready = condition(&pod.view.status.conditions, "Ready")?;
-    let since = ready.last_transition_time.unwrap_or(Time::EPOCH);
-    (&*ready.status == "True").then_some(since)
+    let ready = pod.view.status.ready;
+    ready.is_ready.then(|| ready.since.unwrap_or(Time::EPOCH))
 }
 
 /// Whether a pod has been ready for `min_ready_seconds`; if it is ready but not for so long, how

@@ -20,9 +20,7 @@ use wavetank_informer::{Key, Object};
 
 use crate::informers::Informers;
 use crate::pods::is_finished;
-use crate::views::{
-    Endpoint, EndpointConditions, EndpointSlicePort, Pod, Service, TargetRef, condition,
-};
+use crate::views::{Endpoint, EndpointConditions, EndpointSlicePort, Pod, Service, TargetRef};
 
 /// Endpoints by the ports they serve: pods whose named ports have different numbers stand in
 /// different groups.
@@ -57,8 +55,7 @@ pub fn groups(service: &Object<Service>, world: &Informers) -> Groups {
 }
 
 fn endpoint(service: &Object<Service>, pod: &Object<Pod>, world: &Informers) -> Endpoint {
-    let ready = condition(&pod.view.status.conditions, "Ready");
-    let serving = ready.is_some_and(|condition| &*condition.status == "True");
+    let serving = pod.view.status.ready.is_ready;
     let terminating = pod.meta.is_terminating();
     let published = service.view.spec.publish_not_ready_addresses;
     let node_name = pod.view.spec.node_name.clone();

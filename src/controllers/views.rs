@@ -26,7 +26,7 @@ pub use node::{
     NodeStatus, Taint,
 };
 pub use pod::{
-    Container, ContainerPort, ContainerStatus, Pod, PodIp, PodSpec, PodStatus, Toleration,
+    Container, ContainerPort, ContainerStatus, Pod, PodSpec, PodStatus, Readiness, Toleration,
 };
 pub use workload::{
     Deployment, DeploymentSpec, DeploymentStatus, ReplicaSet, ReplicaSetSpec, ReplicaSetStatus,

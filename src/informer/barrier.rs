@@ -25,7 +25,7 @@ use crate::client::{Client, Selection, Verb, parse_list};
 use crate::component::{CallId, CallIds, Input, Output};
 use crate::executor::{Outcome, Written};
 use crate::guards::{Guard, Guards};
-use crate::view::{HeaderOnly, Key};
+use crate::view::{HeaderOnly, Key, Object};
 
 /// How long after it was sent a request may still commit. The API server ends every request that
 /// is not a watch after 60 s (`--request-timeout`); the rest is for the way.
@@ -143,7 +143,8 @@ impl<K: Clone + Ord> Barrier<K> {
         }
         match input {
             Input::Response(call, response) => {
-                let revision = || parse_list::<HeaderOnly>(response).map(|list| list.revision);
+                let revision =
+                    || parse_list(response, Object::<HeaderOnly>::decode).map(|list| list.revision);
                 self.answered(*call, || revision().ok(), now);
             }
             Input::Failed(call, _) => self.answered(*call, || None, now),

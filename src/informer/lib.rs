@@ -22,8 +22,10 @@ pub mod election;
 pub mod events;
 pub mod executor;
 pub mod guards;
+pub mod intern;
 pub mod queue;
 pub mod reflector;
+mod sorted;
 pub mod view;
 mod wire;
 
@@ -32,4 +34,4 @@ pub use client::{ApiError, Client};
 pub use component::{CallId, CallIds, Component, Failure, Input, Note, Nothing, Output};
 pub use guards::{Guard, Guards};
 pub use reflector::Reflector;
-pub use view::{Key, Object, View};
+pub use view::{Cached, Key, Object, View};

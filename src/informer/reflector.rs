@@ -17,15 +17,17 @@
 //! Book: `book/src/control-plane/informers.md`.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use wavetank_api::{KindId, Request, Response, Revision, Time};
 
 use crate::backoff::{Backoff, Chance};
 use crate::cache::{Cache, Change, IndexFn};
-use crate::client::{ApiError, Client, Selection, parse_list};
+use crate::client::{ApiError, Client, List, Selection, parse_list};
 use crate::component::{CallId, CallIds, Input, Output};
 use crate::guards::{Guard, Guards};
-use crate::view::{Object, View};
+use crate::intern::Pool;
+use crate::view::{Cached, Key};
 use crate::wire::WireEvent;
 
 /// Objects a page of a list; as client-go's pager.
@@ -68,7 +70,7 @@ enum State<T> {
     /// Not started.
     Idle,
     /// A page of a list has been asked for; `items` are those of the pages before.
-    Listing { call: CallId, items: Vec<Object<T>> },
+    Listing { call: CallId, items: Vec<Arc<T>> },
     /// A watch has been asked for, or runs since `since`.
     Watching { call: CallId, since: Time },
     /// Until `until`; then list again or watch from the cache's revision.
@@ -86,6 +88,8 @@ enum Then {
 pub struct Reflector<T> {
     config: Config,
     cache: Cache<T>,
+    /// One copy of what many of its objects share.
+    pool: Pool,
     state: State<T>,
     /// Objects a page of the list under way; 0 (all at once) after a page token has expired.
     page: usize,
@@ -93,11 +97,12 @@ pub struct Reflector<T> {
     chance: Chance,
 }
 
-impl<T: View> Reflector<T> {
+impl<T: Cached> Reflector<T> {
     /// A reflector that has not started.
     pub fn new(config: Config) -> Self {
         Reflector {
             cache: Cache::default(),
+            pool: Pool::default(),
             state: State::Idle,
             page: PAGE,
             backoff: Backoff::of_reflector(config.seed),
@@ -201,7 +206,7 @@ impl<T: View> Reflector<T> {
     fn list<E>(
         &mut self,
         continue_token: String,
-        items: Vec<Object<T>>,
+        items: Vec<Arc<T>>,
         ids: &mut CallIds,
         out: &mut Vec<Output<E>>,
     ) {
@@ -245,9 +250,8 @@ impl<T: View> Reflector<T> {
         changes: &mut Vec<Change<T>>,
     ) {
         match core::mem::replace(&mut self.state, State::Idle) {
-            State::Listing { items, .. } => match parse_list::<T>(response) {
+            State::Listing { items: mut all, .. } => match self.parse(response) {
                 Ok(list) => {
-                    let mut all = items;
                     all.extend(list.items);
                     if !list.continue_token.is_empty() {
                         return self.list(list.continue_token, all, ids, out);
@@ -264,6 +268,13 @@ impl<T: View> Reflector<T> {
         }
     }
 
+    fn parse(&mut self, response: &Response) -> Result<List<Arc<T>>, ApiError> {
+        parse_list(response, |json| {
+            let object = serde_json::from_slice(json)?;
+            Ok(Arc::new(T::new(object, &mut self.pool)))
+        })
+    }
+
     /// A page token lives as long as its revision is kept; if it expires, ask for all at once.
     fn list_refused(&mut self, error: &ApiError, now: Time) {
         if error.is_expired() {
@@ -275,7 +286,7 @@ impl<T: View> Reflector<T> {
     // ANCHOR: listed
     fn listed<E>(
         &mut self,
-        list: Vec<Object<T>>,
+        list: Vec<Arc<T>>,
         revision: Revision,
         now: Time,
         ids: &mut CallIds,
@@ -319,22 +330,28 @@ impl<T: View> Reflector<T> {
         Ok(())
     }
 
-    fn event(&mut self, event: WireEvent<T>, changes: &mut Vec<Change<T>>) -> Result<(), Then> {
+    fn event(
+        &mut self,
+        event: WireEvent<T::Wire>,
+        changes: &mut Vec<Change<T>>,
+    ) -> Result<(), Then> {
         let revision = match event {
             WireEvent::Error(status) => {
                 return Err(after(&ApiError::from_status(500, status.get().as_bytes())));
             }
             WireEvent::Bookmark(object) => object.meta.resource_version,
             WireEvent::Put(object) => {
-                let revision = object.meta.resource_version;
+                let object = Arc::new(T::new(object, &mut self.pool));
+                let revision = object.revision();
                 self.cache.put(object, changes);
                 revision
             }
             WireEvent::Deleted(object) => {
-                let revision = object.meta.resource_version;
+                let object = Arc::new(T::new(object, &mut self.pool));
+                let revision = object.revision();
                 // The object as it was when it went; what the cache had may be older.
-                if self.cache.remove(&object.key()).is_some() {
-                    changes.push(Change::Deleted(object.into()));
+                if self.cache.remove(&Key::of(&*object)).is_some() {
+                    changes.push(Change::Deleted(object));
                 }
                 revision
             }

@@ -2,7 +2,7 @@
 //!
 //! Caches hold `Arc<Object<T>>`; `T` is a small struct of the component's own that derives
 //! `Deserialize` and names only the fields it reads. A whole typed pod takes 6 kB, a view of it a
-//! few hundred bytes.
+//! few hundred bytes. A component with a form of its own for a kind keeps that ([`Cached`]).
 //!
 //! 1. Decoding a view never fails on a field it does not name.
 //!
@@ -17,17 +17,40 @@ use serde::Deserialize;
 use serde::de::value::{CowStrDeserializer, MapAccessDeserializer};
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, Visitor};
 
-use wavetank_api::{Meta, Uid};
+use wavetank_api::{Meta, Revision, Uid};
 
-/// The fields of an object that a component uses. Anything that derives `Deserialize` is one;
-/// fields that may be absent carry `#[serde(default)]`.
-pub trait View: DeserializeOwned {}
+use crate::intern::Pool;
 
-impl<T: DeserializeOwned> View for T {}
+// ANCHOR: cached
+/// What a cache keeps of one revision of an object.
+pub trait Cached: Sized {
+    /// What it is made from: the fields of the object's JSON that it needs.
+    type Wire: DeserializeOwned;
+    /// Makes it; what other objects have too comes from the pool.
+    fn new(wire: Self::Wire, pool: &mut Pool) -> Self;
+    /// `metadata.namespace`.
+    fn namespace(&self) -> &Arc<str>;
+    /// `metadata.name`.
+    fn name(&self) -> &Arc<str>;
+    /// `metadata.uid`.
+    fn uid(&self) -> &Uid;
+    /// `metadata.resourceVersion`.
+    fn revision(&self) -> Revision;
+}
+
+/// The fields of an object that a component uses; those that may be absent carry
+/// `#[serde(default)]`.
+pub trait View: DeserializeOwned {
+    /// Puts shared values in the place of those that many objects have.
+    fn share(&mut self, _pool: &mut Pool) {}
+}
+// ANCHOR_END: cached
 
 /// The view of a component that needs the header and nothing else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct HeaderOnly {}
+
+impl View for HeaderOnly {}
 
 /// One revision of one object, as a component holds it.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,10 +61,36 @@ pub struct Object<T> {
     pub view: T,
 }
 
-impl<T: View> Object<T> {
+impl<T: DeserializeOwned> Object<T> {
     /// Reads header and view out of an object's JSON, in one pass.
     pub fn decode(json: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(json)
+    }
+}
+
+impl<T: View> Cached for Object<T> {
+    type Wire = Self;
+
+    fn new(mut object: Self, pool: &mut Pool) -> Self {
+        pool.share_header(&mut object.meta);
+        object.view.share(pool);
+        object
+    }
+
+    fn namespace(&self) -> &Arc<str> {
+        &self.meta.namespace
+    }
+
+    fn name(&self) -> &Arc<str> {
+        &self.meta.name
+    }
+
+    fn uid(&self) -> &Uid {
+        &self.meta.uid
+    }
+
+    fn revision(&self) -> Revision {
+        self.meta.resource_version
     }
 }
 
@@ -128,10 +177,7 @@ impl<'de> Deserialize<'de> for FieldName<'de> {
 impl<T> Object<T> {
     /// Namespace and name.
     pub fn key(&self) -> Key {
-        Key {
-            namespace: self.meta.namespace.clone(),
-            name: self.meta.name.clone(),
-        }
+        Key::new(self.meta.namespace.clone(), self.meta.name.clone())
     }
 
     /// Whether the object's controlling owner is the object of this uid.
@@ -158,6 +204,11 @@ impl Key {
             namespace: namespace.into(),
             name: name.into(),
         }
+    }
+
+    /// The key of what a cache keeps.
+    pub fn of(object: &impl Cached) -> Self {
+        Key::new(object.namespace().clone(), object.name().clone())
     }
 
     /// The key of a cluster-scoped object.

@@ -18,9 +18,9 @@ use crate::view::{FieldName, HeaderOnly, Object};
 /// What a line says.
 pub(crate) enum WireEvent<T> {
     /// The object is new or changed.
-    Put(Object<T>),
+    Put(T),
     /// The object is gone.
-    Deleted(Object<T>),
+    Deleted(T),
     /// All changes up to this revision have been sent.
     Bookmark(Object<HeaderOnly>),
     /// The stream is over; a Status says why.
@@ -106,11 +106,11 @@ mod tests {
             r#"{"object":{"metadata":{"name":"a"}},"x":1,"type":"DELETED"}"#,
         ];
         for line in lines {
-            let event: WireEvent<HeaderOnly> = serde_json::from_str(line).unwrap();
+            let event: WireEvent<Object<HeaderOnly>> = serde_json::from_str(line).unwrap();
             assert!(matches!(event, WireEvent::Deleted(object) if &*object.meta.name == "a"));
         }
         for line in [r#"{"type":"ADDED"}"#, r#"{"type":"NEW","object":{}}"#, "{}"] {
-            assert!(serde_json::from_str::<WireEvent<HeaderOnly>>(line).is_err());
+            assert!(serde_json::from_str::<WireEvent<Object<HeaderOnly>>>(line).is_err());
         }
     }
 }

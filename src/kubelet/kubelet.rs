@@ -43,7 +43,7 @@ pub struct Kubelet {
     lease: Lease,
     recovery: Recovery,
     relist: Relist,
-    pods: Reflector<PodView>,
+    pods: Reflector<Object<PodView>>,
     workers: BTreeMap<WorkerId, Box<Worker>>,
     by_uid: BTreeMap<Uid, WorkerId>,
     last_worker: WorkerId,
@@ -206,7 +206,7 @@ impl Kubelet {
         self.seek_orphans(now, out);
     }
 
-    fn change(&mut self, change: Change<PodView>, now: Time, out: &mut Outputs) {
+    fn change(&mut self, change: Change<Object<PodView>>, now: Time, out: &mut Outputs) {
         match change {
             Change::Added(object) | Change::Modified { new: object, .. } => {
                 let pod = Pod(object);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use wavetank_api::Meta;
-use wavetank_informer::Object;
+use wavetank_informer::{Object, View};
 
 use crate::pod_status::ApiStatus;
 use crate::probe_spec::{Handler, ProbeSpec};
@@ -28,6 +28,8 @@ pub struct PodView {
     pub spec: PodSpec,
     pub status: ApiStatus,
 }
+
+impl View for PodView {}
 
 /// One revision of a Pod, shared with the reflector's cache.
 #[derive(Clone, Debug)]

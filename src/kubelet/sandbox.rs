@@ -147,7 +147,7 @@ pub(crate) fn answered(worker: &mut Worker, reply: Result<Reply, Error>, cx: &mu
 /// The sandbox that a pod's spec describes.
 pub(crate) fn config(pod: &Pod, attempt: u32) -> PodSandboxConfig {
     let (meta, spec) = (pod.meta(), pod.spec());
-    let mut labels = meta.labels.clone();
+    let mut labels = meta.labels.to_map();
     labels.insert(names::POD_NAME.into(), meta.name.clone());
     labels.insert(names::POD_NAMESPACE.into(), meta.namespace.clone());
     labels.insert(names::POD_UID.into(), meta.uid.0.clone());
@@ -167,7 +167,7 @@ pub(crate) fn config(pod: &Pod, attempt: u32) -> PodSandboxConfig {
         host_network: spec.host_network,
         port_mappings: port_mappings(pod),
         labels,
-        annotations: meta.annotations.clone(),
+        annotations: meta.annotations.to_map(),
     }
 }
 

@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 use wavetank_api::{KindId, Time};
 use wavetank_informer::client::Selection;
-use wavetank_informer::{CallIds, Input, Key, Output, Reflector, reflector};
+use wavetank_informer::{CallIds, Input, Key, Object, Output, Reflector, View, reflector};
 
 use crate::context::WorkerId;
 use crate::effect::{Effect, Outcome};
@@ -45,6 +45,8 @@ pub(crate) struct Data {
     binary_data: BTreeMap<Arc<str>, Arc<str>>,
 }
 
+impl View for Data {}
+
 /// All objects that are watched.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
@@ -53,7 +55,7 @@ pub(crate) struct Sources {
 
 #[derive(Debug)]
 struct Source {
-    reflector: Reflector<Data>,
+    reflector: Reflector<Object<Data>>,
     /// When it was first asked for.
     since: Time,
     users: BTreeSet<WorkerId>,

@@ -17,7 +17,6 @@
 pub mod cache;
 pub mod engine;
 pub mod framework;
-pub mod intern;
 pub mod node;
 pub mod node_info;
 mod nominated;

@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use wavetank_api::Uid;
-use wavetank_informer::Object;
+use wavetank_api::{StringMap, Uid};
+use wavetank_informer::intern::Pool;
+use wavetank_informer::{Object, View};
 
-use crate::intern::{Labels, Pool};
 use crate::resource::{Quantity, Resources};
 
 /// What a taint does to pods that do not tolerate it (`v1.TaintEffect`).
@@ -56,7 +56,7 @@ pub struct Node {
     /// `metadata.uid`.
     pub uid: Uid,
     /// `metadata.labels`.
-    pub labels: Arc<Labels>,
+    pub labels: StringMap,
     /// `spec.unschedulable`: cordoned.
     pub unschedulable: bool,
     /// `spec.taints`.
@@ -82,7 +82,7 @@ impl Node {
     }
 
     /// Builds the view from the decoded object.
-    pub fn new(object: &Object<NodeObject>, pool: &mut Pool) -> Self {
+    pub fn new(object: &Object<NodeObject>) -> Self {
         let Object { meta, view } = object;
         let status = &view.status;
         let is_reported = !status.allocatable.is_empty();
@@ -94,9 +94,8 @@ impl Node {
         let mut images: Vec<Image> = Vec::new();
         for image in &status.images {
             for name in &image.names {
-                let name = pool.string(name.clone());
                 images.push(Image {
-                    name,
+                    name: name.clone(),
                     size: image.size_bytes,
                 });
             }
@@ -104,9 +103,9 @@ impl Node {
         images.sort_by(|a, b| a.name.cmp(&b.name));
         images.dedup_by(|a, b| a.name == b.name);
         Node {
-            name: pool.string(meta.name.clone()),
+            name: meta.name.clone(),
             uid: meta.uid.clone(),
-            labels: pool.labels(&meta.labels),
+            labels: meta.labels.clone(),
             unschedulable: view.spec.unschedulable,
             taints: view.spec.taints.clone(),
             allowed_pods: list.get("pods").map_or(0, Quantity::whole),
@@ -123,6 +122,15 @@ impl Node {
 pub struct NodeObject {
     pub spec: NodeObjectSpec,
     pub status: NodeObjectStatus,
+}
+
+impl View for NodeObject {
+    fn share(&mut self, pool: &mut Pool) {
+        let images = self.status.images.iter_mut();
+        images
+            .flat_map(|image| &mut image.names)
+            .for_each(|name| pool.share(name));
+    }
 }
 
 /// `spec` of a [`NodeObject`].

@@ -1,8 +1,8 @@
 //! A pod as scheduling sees it: who it is, where it is, and what its template asks for.
 //!
-//! What comes from the template ([`PodSpec`]) is shared between all pods of equal templates
-//! (`intern`), so that a bound pod costs its names and a few pointers. Cache and queue keep pods as
-//! `Arc<Pod>`; plugins read them.
+//! What comes from the template ([`PodSpec`]) is shared between all pods of equal templates, so
+//! that a bound pod costs its names and a few pointers. Reflector, cache and queue hold the same
+//! `Arc<Pod>`; plugins read it.
 //!
 //! 1. `PodSpec::requests` is what upstream's `resource.PodRequests` computes.
 //!
@@ -15,10 +15,10 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use wavetank_api::{Revision, Time, Uid};
-use wavetank_informer::Object;
+use wavetank_api::{Revision, StringMap, Time, Uid};
+use wavetank_informer::intern::Pool;
+use wavetank_informer::{Cached, Object};
 
-use crate::intern::{Labels, Pool};
 use crate::node::{Effect, Taint};
 use crate::resource::{Bytes, MilliCpu, Quantity, Resources};
 use crate::selector::{NodeSelector, Operator, Preference, Requirement, Term};
@@ -39,7 +39,7 @@ pub struct Pod {
     /// `metadata.resourceVersion`; orders what caches say about one uid.
     pub revision: Revision,
     /// `metadata.labels`.
-    pub labels: Arc<Labels>,
+    pub labels: StringMap,
     /// `metadata.creationTimestamp`.
     pub created: Time,
     /// Whether `metadata.deletionTimestamp` is set.
@@ -67,24 +67,49 @@ impl Pod {
             ..self.clone()
         }
     }
+}
 
-    /// Builds the view from the decoded object.
-    pub fn new(object: &Object<PodObject>, pool: &mut Pool) -> Self {
-        let Object { meta, view } = object;
-        let mut name = |name: &Arc<str>| (!name.is_empty()).then(|| pool.string(name.clone()));
+impl Cached for Pod {
+    type Wire = Object<PodObject>;
+
+    fn new(Object { mut meta, view }: Self::Wire, pool: &mut Pool) -> Self {
+        pool.share_header(&mut meta);
+        let PodObject { spec, status } = view;
+        let mut own = Arc::new(PodSpec::new(&spec));
+        pool.share(&mut own);
+        let mut name = |mut name: Arc<str>| {
+            pool.share(&mut name);
+            (!name.is_empty()).then_some(name)
+        };
         Pod {
-            node_name: name(&view.spec.node_name),
-            nominated_node_name: name(&view.status.nominated_node_name),
-            namespace: pool.string(meta.namespace.clone()),
-            name: meta.name.clone(),
-            uid: meta.uid.clone(),
-            revision: meta.resource_version,
-            labels: pool.labels(&meta.labels),
+            node_name: name(spec.node_name),
+            nominated_node_name: name(status.nominated_node_name),
             created: meta.creation_timestamp.unwrap_or_default(),
             is_terminating: meta.is_terminating(),
-            is_finished: matches!(view.status.phase.as_ref(), "Succeeded" | "Failed"),
-            spec: pool.spec(PodSpec::new(&view.spec)),
+            is_finished: matches!(&*status.phase, "Succeeded" | "Failed"),
+            namespace: meta.namespace,
+            name: meta.name,
+            uid: meta.uid,
+            revision: meta.resource_version,
+            labels: meta.labels,
+            spec: own,
         }
+    }
+
+    fn namespace(&self) -> &Arc<str> {
+        &self.namespace
+    }
+
+    fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    fn uid(&self) -> &Uid {
+        &self.uid
+    }
+
+    fn revision(&self) -> Revision {
+        self.revision
     }
 }
 
@@ -222,7 +247,7 @@ impl PodSpec {
     }
 }
 
-fn node_selector_term(labels: &Labels) -> Option<Term> {
+fn node_selector_term(labels: &BTreeMap<Arc<str>, Arc<str>>) -> Option<Term> {
     let require = |(key, value): (&Arc<str>, &Arc<str>)| Requirement {
         key: key.clone(),
         operator: Operator::In,
@@ -401,7 +426,7 @@ mod tests {
 
     fn pod(json: &str) -> Pod {
         Pod::new(
-            &Object::decode(json.as_bytes()).unwrap(),
+            Object::decode(json.as_bytes()).unwrap(),
             &mut Pool::default(),
         )
     }
@@ -440,9 +465,9 @@ mod tests {
     fn equal_templates_are_one() {
         let mut pool = Pool::default();
         let json = r#"{"metadata":{"name":"a"},"spec":{"containers":[{"image":"x"}]}}"#;
-        let a = Pod::new(&Object::decode(json.as_bytes()).unwrap(), &mut pool);
+        let a = Pod::new(Object::decode(json.as_bytes()).unwrap(), &mut pool);
         let json = json.replace("\"a\"", "\"b\"");
-        let b = Pod::new(&Object::decode(json.as_bytes()).unwrap(), &mut pool);
+        let b = Pod::new(Object::decode(json.as_bytes()).unwrap(), &mut pool);
         assert!(Arc::ptr_eq(&a.spec, &b.spec));
     }
 }

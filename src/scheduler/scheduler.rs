@@ -24,12 +24,11 @@ use wavetank_informer::events::{self, EventType, Recorder};
 use wavetank_informer::guards::{Guard, Guards};
 use wavetank_informer::reflector::{self, Reflector};
 use wavetank_informer::{
-    CallId, CallIds, Change, Client, Component, Input, Key, Note, Nothing, Output,
+    CallId, CallIds, Change, Client, Component, Input, Key, Note, Nothing, Object, Output,
 };
 
 use crate::engine::{BindOutcome, Engine, Event, Failed, LiveRead, Step};
 use crate::framework::{Binding, Plugin, Profile};
-use crate::intern::Pool;
 use crate::node::{Node, NodeObject};
 use crate::plugins::{DEFAULT_SCHEDULER_NAME, default_profile};
 use crate::pod::{Pod, PodObject};
@@ -88,12 +87,11 @@ enum Doing {
 pub struct Scheduler {
     client: Client,
     ids: CallIds,
-    nodes: Reflector<NodeObject>,
-    pods: Reflector<PodObject>,
+    nodes: Reflector<Object<NodeObject>>,
+    pods: Reflector<Pod>,
     elector: Option<Elector>,
     recorder: Recorder,
     engine: Engine,
-    pool: Pool,
     calls: BTreeMap<CallId, Doing>,
     /// Bindings without an answer, by when to read what became of them.
     unanswered: BTreeSet<(Time, Uid)>,
@@ -140,7 +138,6 @@ impl Scheduler {
             pods: Reflector::new(pods),
             elector,
             engine: Engine::new(config.profiles, seed, guards),
-            pool: Pool::default(),
             calls: BTreeMap::new(),
             unanswered: BTreeSet::new(),
             lost: BTreeMap::new(),
@@ -165,24 +162,22 @@ impl Scheduler {
         leads && self.nodes.cache().is_synced() && self.pods.cache().is_synced()
     }
 
-    fn observe_node(&mut self, change: &Change<NodeObject>, now: Time) {
+    fn observe_node(&mut self, change: &Change<Object<NodeObject>>, now: Time) {
         let event = match change {
             Change::Deleted(gone) => Event::NodeGone(gone.meta.name.clone()),
             Change::Added(new) | Change::Modified { new, .. } => {
-                Event::Node(Arc::new(Node::new(new, &mut self.pool)))
+                Event::Node(Arc::new(Node::new(new)))
             }
         };
         self.engine.observe(event, now);
     }
 
-    fn observe_pod(&mut self, change: &Change<PodObject>, now: Time) {
+    fn observe_pod(&mut self, change: &Change<Pod>, now: Time) {
         let event = match change {
-            Change::Deleted(gone) => Event::PodGone(gone.meta.uid.clone()),
-            Change::Added(new) | Change::Modified { new, .. } => {
-                Event::Pod(Arc::new(Pod::new(new, &mut self.pool)))
-            }
+            Change::Deleted(gone) => Event::PodGone(gone.uid.clone()),
+            Change::Added(new) | Change::Modified { new, .. } => Event::Pod(new.clone()),
         };
-        let uid = &change.object().meta.uid;
+        let uid = &change.object().uid;
         self.engine.observe(event, now);
         if self.engine.queue().pod(uid).is_none() {
             self.reported.remove(uid);
@@ -422,7 +417,6 @@ impl Component for Scheduler {
         self.act(step, now, out);
         self.read_unanswered(now, out);
         self.recorder.handle(&input, now, &mut self.ids, out);
-        self.pool.sweep();
         self.sleep(now, out);
     }
 }

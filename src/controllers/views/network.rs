@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wavetank_api::Uid;
+use wavetank_informer::View;
 
 use super::null_is_default;
 
@@ -18,6 +19,8 @@ use super::null_is_default;
 pub struct Service {
     pub spec: ServiceSpec,
 }
+
+impl View for Service {}
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -56,6 +59,8 @@ pub struct Endpoints {
     pub subsets: Vec<EndpointsSubset>,
 }
 
+impl View for Endpoints {}
+
 /// One subset, as it is written: it is compared and replaced whole.
 pub type EndpointsSubset = Value;
 
@@ -70,6 +75,8 @@ pub struct EndpointSlice {
     #[serde(deserialize_with = "null_is_default")]
     pub ports: Vec<EndpointSlicePort>,
 }
+
+impl View for EndpointSlice {}
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]

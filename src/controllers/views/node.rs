@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use wavetank_api::Time;
+use wavetank_informer::View;
 
 use super::{Condition, null_is_default};
 
@@ -18,6 +19,8 @@ pub struct Node {
     pub spec: NodeSpec,
     pub status: NodeStatus,
 }
+
+impl View for Node {}
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -56,6 +59,8 @@ pub struct Lease {
     pub spec: LeaseSpec,
 }
 
+impl View for Lease {}
+
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[allow(missing_docs, reason = "the fields are those of the API")]
@@ -72,6 +77,8 @@ pub struct Namespace {
     pub spec: NamespaceSpec,
     pub status: NamespaceStatus,
 }
+
+impl View for Namespace {}
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
@@ -98,3 +105,5 @@ pub struct ConfigMap {
     #[serde(deserialize_with = "null_is_default")]
     pub data: BTreeMap<Arc<str>, Arc<str>>,
 }
+
+impl View for ConfigMap {}

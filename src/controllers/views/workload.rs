@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 use wavetank_api::selector::LabelSelector;
+use wavetank_informer::View;
 
 use super::{Condition, null_is_default};
 
@@ -71,6 +72,8 @@ pub struct ReplicaSet {
     pub status: ReplicaSetStatus,
 }
 
+impl View for ReplicaSet {}
+
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[allow(missing_docs, reason = "the fields are those of the API")]
@@ -113,6 +116,8 @@ pub struct Deployment {
     pub spec: DeploymentSpec,
     pub status: DeploymentStatus,
 }
+
+impl View for Deployment {}
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -8,12 +8,13 @@ use core::fmt;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use wavetank_api::{Response, Revision};
 
-use crate::view::{Object, View};
+use crate::view::Object;
 
 /// A refusal: the `Status` object that the server answered with
 /// (`k8s.io/apimachinery/pkg/apis/meta/v1/types.go`).
@@ -100,7 +101,7 @@ pub fn parse(response: &Response) -> Result<Bytes, ApiError> {
 }
 
 /// The object of a successful answer.
-pub fn parse_object<T: View>(response: &Response) -> Result<Object<T>, ApiError> {
+pub fn parse_object<T: DeserializeOwned>(response: &Response) -> Result<Object<T>, ApiError> {
     let body = parse(response)?;
     Object::decode(&body).map_err(|error| ApiError::unreadable(500, &error))
 }
@@ -113,11 +114,14 @@ pub struct List<T> {
     /// Where the next page begins; empty on the last.
     pub continue_token: String,
     /// The objects, in the order of their keys.
-    pub items: Vec<Object<T>>,
+    pub items: Vec<T>,
 }
 
-/// The list of a successful answer.
-pub fn parse_list<T: View>(response: &Response) -> Result<List<T>, ApiError> {
+/// The list of a successful answer; `decode` reads each object.
+pub fn parse_list<T>(
+    response: &Response,
+    mut decode: impl FnMut(&[u8]) -> Result<T, serde_json::Error>,
+) -> Result<List<T>, ApiError> {
     #[derive(Deserialize)]
     struct Wire<'a> {
         metadata: ListMeta,
@@ -137,7 +141,7 @@ pub fn parse_list<T: View>(response: &Response) -> Result<List<T>, ApiError> {
     let revision = wire.metadata.resource_version.parse();
     let revision = revision.map_err(|error| ApiError::unreadable(500, &error))?;
     let items = wire.items.unwrap_or_default().into_iter();
-    let items = items.map(|item| Object::decode(item.get().as_bytes()));
+    let items = items.map(|item| decode(item.get().as_bytes()));
     Ok(List {
         revision: Revision(revision),
         continue_token: wire.metadata.r#continue,
@@ -163,7 +167,11 @@ mod tests {
     fn a_list_gives_its_revision_and_objects() {
         let body = r#"{"kind":"PodList","metadata":{"resourceVersion":"7","continue":"x"},
             "items":[{"metadata":{"name":"a","namespace":"d","resourceVersion":"3"}}]}"#;
-        let list = parse_list::<HeaderOnly>(&Response::new(200, "application/json", body)).unwrap();
+        let list = parse_list(
+            &Response::new(200, "application/json", body),
+            Object::<HeaderOnly>::decode,
+        )
+        .unwrap();
         assert_eq!((list.revision, &*list.continue_token), (Revision(7), "x"));
         assert_eq!(&*list.items[0].meta.name, "a");
     }
@@ -172,7 +180,7 @@ mod tests {
         #[test]
         fn any_bytes_give_a_value(body: Vec<u8>, status in 100u16..600) {
             let response = Response::new(status, "application/json", body);
-            let _ = parse_list::<HeaderOnly>(&response);
+            let _ = parse_list(&response, Object::<HeaderOnly>::decode);
             let _ = parse_object::<HeaderOnly>(&response);
         }
     }

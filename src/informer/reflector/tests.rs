@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::component::{Failure, Nothing};
 use crate::guards::Guard;
-use crate::view::{HeaderOnly, Key};
+use crate::view::{HeaderOnly, Key, Object};
 
 /// All changes ever made, and how much of them is forgotten.
 #[derive(Default)]
@@ -64,7 +64,7 @@ impl Server {
 
 struct Rig {
     server: Server,
-    reflector: Reflector<HeaderOnly>,
+    reflector: Reflector<Object<HeaderOnly>>,
     ids: CallIds,
     now: Time,
     /// The list that was asked for and not answered.

@@ -3,11 +3,11 @@
 //! Book: `book/src/scheduler/framework.md`.
 
 use wavetank_api::Time;
-use wavetank_informer::{Guards, Object};
+use wavetank_informer::intern::Pool;
+use wavetank_informer::{Cached, Guards, Object};
 
 use super::*;
 use crate::engine::{Engine, Event, Step};
-use crate::intern::Pool;
 use crate::node::Node;
 use crate::pod::Pod;
 
@@ -21,7 +21,7 @@ fn node(name: &str, rest: &str) -> Event {
                                          "example.com/gpu": "1"}}}}}}"#
     );
     let object = Object::decode(json.as_bytes()).expect("a node");
-    Event::Node(Node::new(&object, &mut Pool::default()).into())
+    Event::Node(Node::new(&object).into())
 }
 
 fn pod(name: &str, spec: &str) -> Event {
@@ -30,7 +30,7 @@ fn pod(name: &str, spec: &str) -> Event {
             "spec": {{"schedulerName": "default-scheduler", {spec} }}}}"#
     );
     let object = Object::decode(json.as_bytes()).expect("a pod");
-    Event::Pod(Pod::new(&object, &mut Pool::default()).into())
+    Event::Pod(Pod::new(object, &mut Pool::default()).into())
 }
 
 fn asks(requests: &str) -> String {

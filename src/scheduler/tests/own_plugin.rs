@@ -1,10 +1,10 @@
 //! A plugin from outside this crate: keeps a team's pods on the team's nodes.
 
 use wavetank_api::{Time, Uid};
-use wavetank_informer::{Guards, Object};
+use wavetank_informer::intern::Pool;
+use wavetank_informer::{Cached, Guards, Object};
 use wavetank_scheduler::engine::{Engine, Event, Step};
 use wavetank_scheduler::framework::{CycleState, Filter, Plugin, Status};
-use wavetank_scheduler::intern::Pool;
 use wavetank_scheduler::node::Node;
 use wavetank_scheduler::node_info::NodeInfo;
 use wavetank_scheduler::pod::Pod;
@@ -42,7 +42,7 @@ fn pod(team: &str) -> Event {
             "spec": {{"schedulerName": "default-scheduler", "containers": [{{"image": "x"}}]}}}}"#
     );
     let object = Object::decode(json.as_bytes()).expect("a pod");
-    Event::Pod(Pod::new(&object, &mut Pool::default()).into())
+    Event::Pod(Pod::new(object, &mut Pool::default()).into())
 }
 
 fn node(team: &str) -> Event {
@@ -51,7 +51,7 @@ fn node(team: &str) -> Event {
             "status": {{"allocatable": {{"cpu": "1", "memory": "1Gi", "pods": "10"}}}}}}"#
     );
     let object = Object::decode(json.as_bytes()).expect("a node");
-    Event::Node(Node::new(&object, &mut Pool::default()).into())
+    Event::Node(Node::new(&object).into())
 }
 
 #[test]
