@@ -128,6 +128,18 @@ impl SimRuntime {
         }
     }
 
+    /// The kubelet has died, and its connection with it: nobody hears the answers to its calls (the
+    /// next one counts its own anew), and a start under way is cancelled with its caller.
+    pub fn hang_up(&mut self) {
+        let is_heard =
+            |due: &Due| matches!(due, Due::Answer(..) | Due::Probed(..) | Due::Started(..));
+        self.due.retain(|_, due| !is_heard(due));
+        for instance in self.containers.values_mut() {
+            instance.hang_up();
+        }
+        self.images.hang_up();
+    }
+
     /// When something will happen next.
     pub fn due(&self) -> Option<Time> {
         self.due.keys().next().map(|(at, _)| *at)

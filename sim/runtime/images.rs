@@ -79,6 +79,11 @@ impl Images {
         self.here.remove(&*with_default_tag(name));
     }
 
+    /// Who waited has died; what is on its way arrives all the same.
+    pub fn hang_up(&mut self) {
+        self.pulls.values_mut().for_each(Vec::clear);
+    }
+
     /// Nobody waits any more.
     pub fn forget_pulls(&mut self) {
         self.pulls.clear();

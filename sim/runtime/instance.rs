@@ -140,6 +140,12 @@ impl Instance {
     }
     // ANCHOR_END: stop
 
+    /// Nobody waits for it any more; it can be started anew.
+    pub(super) fn hang_up(&mut self) {
+        self.is_starting = false;
+        self.stops.clear();
+    }
+
     pub(super) fn take_stops(&mut self) -> Vec<CallId> {
         core::mem::take(&mut self.stops)
     }

@@ -319,3 +319,24 @@ proptest! {
         }
     }
 }
+
+/// Both count their calls from one: an answer to a dead kubelet's `StartContainer` once passed for
+/// that to the next one's status, which then waited for ever.
+#[test]
+fn a_kubelet_does_not_hear_the_answers_to_the_one_before() {
+    let events = [
+        Event::Create {
+            name: 1,
+            shape: 0,
+            script: 5,
+        },
+        Event::Wait { seconds: 0 },
+        Event::Wait { seconds: 0 },
+        Event::Restart,
+        Event::Wait { seconds: 0 },
+        Event::Delete { name: 1, grace: 26 },
+    ];
+    let rig = history(0, &events, |_| {});
+    assert_eq!(rig.runtime.instances().count(), 0);
+    assert!(rig.api.pods.is_empty());
+}

@@ -100,6 +100,7 @@ impl Rig {
     /// The kubelet is killed and started anew; the runtime goes on.
     pub fn restart_kubelet(&mut self) {
         self.life += 1;
+        self.runtime.hang_up();
         self.kubelet = Kubelet::with_guards(self.config.clone(), self.guards);
         self.api.watch = None;
         self.api.source_watches.clear();
