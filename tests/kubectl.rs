@@ -104,6 +104,7 @@ fn play(name: &str, nodes: u32) {
                 let exchanges = &exchanges;
                 scope.spawn(move || {
                     let cluster = Cluster::start(&format!("{name}-{version}"), nodes);
+                    cluster.settle(&kubectl);
                     let played = exchanges.iter().map(|e| answer(&cluster, &kubectl, e));
                     let failed = played.filter_map(Result::err);
                     let mut failed: Vec<String> = failed

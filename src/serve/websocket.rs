@@ -44,6 +44,11 @@ const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// How long the client has to answer our close.
 const CLOSING: Duration = Duration::from_secs(2);
 
+/// How long a client may take to make its streams. client-go begins to read before it has made
+/// them, and drops what comes in between (`tools/remotecommand/websocket.go`, `readDemuxLoop`);
+/// from a program in this process the first output would come at once.
+const STREAMS_MADE: Duration = Duration::from_millis(50);
+
 // ANCHOR: channels
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
@@ -200,6 +205,7 @@ async fn write(
         StdStreams { stderr: true, .. } => STDERR,
         _ => STATUS,
     };
+    tokio::time::sleep(STREAMS_MADE).await;
     sink.send(message(first, &[])).await.ok()?;
     loop {
         let (last, next) = match output.recv().await {

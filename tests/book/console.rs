@@ -146,12 +146,8 @@ impl Player<'_> {
         let kubectl = self.kubectl;
         self.cluster.get_or_insert_with(|| {
             let cluster = Cluster::start(&name, nodes);
-            // What a page shows was typed by a person, who takes longer than the first reconciles.
             if let Some(kubectl) = kubectl {
-                let settled = "kubectl get serviceaccount default >&2 && \
-                               kubectl wait --for=condition=Ready node --all >&2";
-                let line = format!("for i in $(seq 50); do {settled} && break; sleep 0.2; done");
-                cluster.run(kubectl, &line);
+                cluster.settle(kubectl);
             }
             cluster
         })
