@@ -24,10 +24,9 @@ fn nodes(count: usize) -> Vec<Arc<Node>> {
         let zone: Arc<str> = format!("zone-{}", i % 3).into();
         Arc::new(Node {
             name: format!("node-{i}").into(),
-            labels: Arc::new(BTreeMap::from([(
-                "topology.kubernetes.io/zone".into(),
-                zone,
-            )])),
+            labels: [("topology.kubernetes.io/zone".into(), zone)]
+                .into_iter()
+                .collect(),
             allocatable: Resources::of(MilliCpu(4000), Bytes(32 << 30)),
             allowed_pods: 110,
             ..Node::default()
