@@ -82,7 +82,8 @@ impl Iterator for Parts<'_> {
         }
         let mut place = from;
         for value in self.snapshot.values.iter().skip(from) {
-            if frame.len() >= PART_BYTES {
+            // Leases may fill the first part: each takes one value at least, so that there is an end.
+            if frame.len() >= PART_BYTES && place > from {
                 break;
             }
             Writer(frame.payload()).value(value);

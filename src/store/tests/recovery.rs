@@ -252,6 +252,35 @@ fn a_failed_sync_is_told_and_releases_nothing() {
 }
 
 #[test]
+fn a_snapshot_of_many_leases_and_few_values_has_an_end() {
+    let now = Time::from_secs(0);
+    let mut log = MemoryLog::new();
+    let mut store = open(&mut log, now).unwrap();
+    for _ in 0..20_000 {
+        store.grant(None, Duration::from_secs(60), now);
+    }
+    let put = |key: &str| Op::Put {
+        key: key.into(),
+        value: "v".into(),
+        lease: None,
+    };
+    store.stage(Txn::new(vec![put("/a"), put("/b")]));
+    let (upto, bytes) = store.unsynced().unwrap();
+    log.append(&bytes).unwrap();
+    log.sync().unwrap();
+    store.durable(upto);
+    let snapshot = store.snapshot();
+    assert!(snapshot.parts().take(10).count() < 10);
+    let covers = snapshot.covers();
+    rotate(&mut log, covers).unwrap();
+    let file = wavetank_store::FileKind::Snapshot { covers };
+    log.publish(file, &mut snapshot.parts()).unwrap();
+    prune(&mut log, covers).unwrap();
+    let back = open(&mut log, now).unwrap();
+    assert_eq!(back.range("/", None, None, 0).unwrap().kvs.len(), 2);
+}
+
+#[test]
 fn a_snapshot_lets_old_segments_go() {
     let mut run = Run::new();
     for _ in 0..50 {
