@@ -82,7 +82,7 @@ impl Iterator for Parts<'_> {
         }
         let mut place = from;
         for value in self.snapshot.values.iter().skip(from) {
-            // Leases may fill the first part: each takes one value at least, so that there is an end.
+            // Leases alone may fill a part: at least one value goes in, so that there is an end.
             if frame.len() >= PART_BYTES && place > from {
                 break;
             }
