@@ -78,6 +78,8 @@ pub(crate) enum Next {
     Txn(Txn, Task),
     /// Ask the store for a lease of this length, and go on with the result.
     Grant(Duration, Task),
+    /// Wait until the grant that another request asked for is there or has failed, and go on.
+    Granted(Task),
     /// Answer with a stream.
     Stream(StreamId),
     /// Join the client with a kubelet.

@@ -5,9 +5,8 @@
 //!
 //! 1. An object on a lease lives at least as long as it was to, and at most the time longer for
 //!    which leases are shared.
-//!
-//! Left out: waiting for a grant that another request has asked for. Writes that come at the same
-//! moment may each be granted a lease, and those that nobody then shares end empty.
+//! 2. At most one grant is with the store: who else needs a lease waits for its outcome, and then
+//!    asks here again: `events_that_come_together_are_granted_one_lease`.
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
@@ -24,7 +23,23 @@ const WRITES_MAX: u32 = 1000;
 
 /// The last lease of each time to live.
 #[derive(Debug, Default)]
-pub(crate) struct Lifetimes(BTreeMap<Duration, Shared>);
+pub(crate) struct Lifetimes {
+    shared: BTreeMap<Duration, Shared>,
+    /// A grant is with the store; written by [`Lifetimes::lend`] and [`Lifetimes::answered`].
+    is_asked: bool,
+}
+
+/// How a write comes to its lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lend {
+    /// This one is to be shared.
+    Shared(LeaseId),
+    /// There is none to share: the write asks the store, and nobody else does until it has been
+    /// answered.
+    Ask,
+    /// Another write has asked: wait until it has been answered, and come again.
+    Wait,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Shared {
@@ -34,7 +49,6 @@ struct Shared {
     writes: u32,
 }
 
-// ANCHOR: lend
 impl Lifetimes {
     /// How long a lease is to be for objects that live this long: a little longer, so
     /// that others can share it. Whole seconds, as upstream's.
@@ -42,31 +56,42 @@ impl Lifetimes {
         ttl + Duration::from_secs(ttl.as_secs() / 20).min(SHARED_MAX)
     }
 
-    /// A lease that lasts this long from now, if there is one to share.
-    pub fn lend(&mut self, ttl: Duration, now: Time) -> Option<LeaseId> {
-        let shared = self.0.get_mut(&ttl)?;
-        if now + ttl >= shared.ends || shared.writes >= WRITES_MAX {
-            return None;
+    // ANCHOR: lend
+    /// A lease that lasts this long from now, or how to come to one.
+    pub fn lend(&mut self, ttl: Duration, now: Time) -> Lend {
+        if let Some(shared) = self.shared.get_mut(&ttl)
+            && now + ttl < shared.ends
+            && shared.writes < WRITES_MAX
+        {
+            shared.writes += 1;
+            return Lend::Shared(shared.id);
         }
-        shared.writes += 1;
-        Some(shared.id)
+        if self.is_asked {
+            return Lend::Wait;
+        }
+        self.is_asked = true;
+        Lend::Ask
     }
 
     /// The store has granted a lease of [`Lifetimes::whole`], asked for at this time;
     /// the asker's write is the first on it.
     pub fn granted(&mut self, ttl: Duration, id: LeaseId, asked: Time) {
         let ends = asked + Lifetimes::whole(ttl);
-        self.0.insert(
-            ttl,
-            Shared {
-                id,
-                ends,
-                writes: 1,
-            },
-        );
+        let writes = 1;
+        self.shared.insert(ttl, Shared { id, ends, writes });
+    }
+    // ANCHOR_END: lend
+
+    /// Whether a grant is with the store.
+    pub fn is_asked(&self) -> bool {
+        self.is_asked
+    }
+
+    /// The write that asked was answered, whatever it was told, or has gone away.
+    pub fn answered(&mut self) {
+        self.is_asked = false;
     }
 }
-// ANCHOR_END: lend
 
 #[cfg(test)]
 mod tests {
@@ -88,12 +113,14 @@ mod tests {
             let mut ends = Vec::new();
             for wait in waits {
                 now = now + Duration::from_secs(wait);
-                let id = lifetimes.lend(ttl, now).unwrap_or_else(|| {
+                let lent = lifetimes.lend(ttl, now);
+                let Lend::Shared(id) = lent else {
+                    prop_assert_eq!(lent, Lend::Ask);
                     ends.push(now + Lifetimes::whole(ttl));
-                    let id = LeaseId::new(ends.len() as u64).unwrap();
-                    lifetimes.granted(ttl, id, now);
-                    id
-                });
+                    lifetimes.answered();
+                    lifetimes.granted(ttl, LeaseId::new(ends.len() as u64).unwrap(), now);
+                    continue;
+                };
                 let end = ends[usize::try_from(id.0.get()).unwrap() - 1];
                 prop_assert!(end >= now + ttl, "not before its time");
                 prop_assert!(end <= now + ttl + slack, "and hardly after it");
@@ -106,14 +133,22 @@ mod tests {
         let hour = Duration::from_secs(3600);
         let id = LeaseId(NonZeroU64::MIN);
         let mut lifetimes = Lifetimes::default();
+        let lend = |lifetimes: &mut Lifetimes, ttl, seconds| {
+            let lent = lifetimes.lend(ttl, Time::from_secs(seconds));
+            lifetimes.answered();
+            lent
+        };
         assert_eq!(Lifetimes::whole(hour), hour + Duration::from_secs(60));
-        assert_eq!(lifetimes.lend(hour, Time::EPOCH), None);
+        assert_eq!(lend(&mut lifetimes, hour, 0), Lend::Ask);
         lifetimes.granted(hour, id, Time::EPOCH);
-        let almost = Time::from_secs(59);
-        assert_eq!(lifetimes.lend(hour, almost), Some(id));
-        assert_eq!(lifetimes.lend(hour, Time::from_secs(60)), None);
-        assert_eq!(lifetimes.lend(hour / 2, almost), None, "of another length");
-        let lent = (0..2000).filter(|_| lifetimes.lend(hour, almost).is_some());
+        assert_eq!(lend(&mut lifetimes, hour, 59), Lend::Shared(id));
+        assert_eq!(lend(&mut lifetimes, hour, 60), Lend::Ask);
+        assert_eq!(
+            lend(&mut lifetimes, hour / 2, 59),
+            Lend::Ask,
+            "of another length"
+        );
+        let lent = (0..2000).filter(|_| lend(&mut lifetimes, hour, 59) == Lend::Shared(id));
         assert_eq!(lent.count(), 998);
     }
 }

@@ -48,6 +48,8 @@ pub struct ApiServer {
     by_revision: BTreeSet<(Revision, Ticket)>,
     /// The same by the time at which they give up.
     by_deadline: BTreeSet<(Time, Ticket)>,
+    /// Those of `pending` that wait for a lease that another request asked for.
+    by_grant: BTreeSet<Ticket>,
     next_ticket: u64,
 }
 
@@ -67,6 +69,8 @@ enum Waits {
     Txn,
     /// The cache reaching a revision, until a time.
     Cache(Revision, Time),
+    /// The outcome of another request's grant.
+    Grant,
 }
 
 impl ApiServer {
@@ -77,6 +81,7 @@ impl ApiServer {
             pending: BTreeMap::new(),
             by_revision: BTreeSet::new(),
             by_deadline: BTreeSet::new(),
+            by_grant: BTreeSet::new(),
             next_ticket: 0,
         }
     }
@@ -217,7 +222,7 @@ impl ApiServer {
         let expected = match self.pending.get(&ticket).map(|pending| pending.waits) {
             Some(Waits::Txn) => matches!(input, Input::Txn(_)),
             Some(Waits::Revision) => matches!(input, Input::Revision(_)),
-            Some(Waits::Cache(..)) | None => false,
+            Some(Waits::Cache(..) | Waits::Grant) | None => false,
         };
         let Some(pending) = self.take(ticket).filter(|_| expected) else {
             let status = Status::internal_error("no request waits for this");
@@ -256,6 +261,7 @@ impl ApiServer {
                 Next::Grant(ttl, task) => {
                     return Step::Grant(self.keep(call, task, Waits::Txn), ttl);
                 }
+                Next::Granted(task) => return Step::Wait(self.keep(call, task, Waits::Grant)),
                 Next::Revision(task) => {
                     return Step::Revision(self.keep(call, task, Waits::Revision));
                 }
@@ -280,9 +286,15 @@ impl ApiServer {
     fn keep(&mut self, call: Box<Call>, task: Task, waits: Waits) -> Ticket {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
-        if let Waits::Cache(revision, deadline) = waits {
-            self.by_revision.insert((revision, ticket));
-            self.by_deadline.insert((deadline, ticket));
+        match waits {
+            Waits::Cache(revision, deadline) => {
+                self.by_revision.insert((revision, ticket));
+                self.by_deadline.insert((deadline, ticket));
+            }
+            Waits::Grant => {
+                self.by_grant.insert(ticket);
+            }
+            Waits::Revision | Waits::Txn => {}
         }
         self.pending.insert(ticket, Pending { call, task, waits });
         ticket
@@ -290,9 +302,18 @@ impl ApiServer {
 
     fn take(&mut self, ticket: Ticket) -> Option<Pending> {
         let pending = self.pending.remove(&ticket)?;
-        if let Waits::Cache(revision, deadline) = pending.waits {
-            self.by_revision.remove(&(revision, ticket));
-            self.by_deadline.remove(&(deadline, ticket));
+        match pending.waits {
+            Waits::Cache(revision, deadline) => {
+                self.by_revision.remove(&(revision, ticket));
+                self.by_deadline.remove(&(deadline, ticket));
+            }
+            Waits::Grant => {
+                self.by_grant.remove(&ticket);
+            }
+            Waits::Revision | Waits::Txn => {}
+        }
+        if matches!(pending.task, Task::Lease(..)) {
+            self.core.lifetimes.answered();
         }
         Some(pending)
     }
@@ -308,9 +329,17 @@ impl ApiServer {
         self.core.metrics.answered(call, code, now);
     }
 
-    /// Requests that waited for the cache and go on now, or have waited long enough.
+    /// Requests that waited for the cache or for a lease and go on now, or have waited long enough.
     pub fn woken(&mut self, now: Time) -> Vec<(Ticket, Step)> {
         let mut steps = Vec::new();
+        // The first that finds no lease to share asks for one, and the others wait for that.
+        while !self.core.lifetimes.is_asked()
+            && let Some(ticket) = self.by_grant.first().copied()
+            && let Some(Pending { mut call, task, .. }) = self.take(ticket)
+        {
+            let next = task.ready(&mut self.core, &mut call, now);
+            steps.push((ticket, self.go_on(call, next, now)));
+        }
         while let Some((revision, ticket)) = self.by_revision.first().copied() {
             if revision > self.core.cache.revision() {
                 break;

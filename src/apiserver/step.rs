@@ -38,7 +38,8 @@ pub enum Step {
     Grant(Ticket, Duration),
     /// Ask the store for its revision, then `resume` with [`Input::Revision`].
     Revision(Ticket),
-    /// The watch cache is behind: `woken` gives the next step once it has caught up.
+    /// The watch cache is behind, or another request has asked for a lease that this
+    /// one may share: `woken` gives the next step once that is over.
     Wait(Ticket),
     /// Send this head, then what `drain` gives, until it says closed.
     Stream(Response, StreamId),

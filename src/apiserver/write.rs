@@ -25,7 +25,7 @@ use wavetank_store::{Compare, Key, KeyValue, LeaseId, Op as StoreOp, Txn, TxnRes
 use crate::cache::Cache;
 use crate::call::Call;
 use crate::core::{Core, Next, Task};
-use crate::lifetime::Lifetimes;
+use crate::lifetime::{Lend, Lifetimes};
 use crate::object::{Stored, encode, set_version};
 use crate::reply::{Answer, Refusal};
 use crate::strategy::View;
@@ -216,11 +216,16 @@ impl Write {
             return Next::Done(self.answer(decision, last, current.revision));
         }
         if matches!(decision.outcome, Outcome::Put(_))
+            && self.lease.is_none()
             && let Some(ttl) = core.ttl(self.kind)
         {
-            self.lease = self.lease.or_else(|| core.lifetimes.lend(ttl, now));
-            if self.lease.is_none() {
-                return Next::Grant(Lifetimes::whole(ttl), Task::Lease(self, now));
+            match core.lifetimes.lend(ttl, now) {
+                Lend::Shared(id) => self.lease = Some(id),
+                Lend::Ask => {
+                    let whole = Lifetimes::whole(ttl);
+                    return Next::Grant(whole, Task::Lease(self, now));
+                }
+                Lend::Wait => return Next::Granted(Task::Look(self)),
             }
         }
         self.commit(decision, before)

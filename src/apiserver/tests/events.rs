@@ -6,9 +6,11 @@ use core::time::Duration;
 
 use serde_json::{Value, json};
 
-use wavetank_api::Method;
+use wavetank_api::http::Peer;
+use wavetank_api::{Method, Request};
 
-use crate::testing::Cluster;
+use crate::step::{Input, Step, Ticket, Unavailable};
+use crate::testing::{Cluster, Ended};
 
 const EVENTS: &str = "/api/v1/namespaces/default/events";
 const MERGE: &str = "application/merge-patch+json";
@@ -60,6 +62,89 @@ fn events_of_a_minute_go_together_and_an_event_that_is_deleted_goes_at_once() {
         before.0 + 1,
         "one lease, one revision"
     );
+}
+
+/// Creates of Events that come before the store has answered any.
+fn creates(cluster: &mut Cluster, count: usize) -> Vec<Step> {
+    let create = |n: usize| {
+        let request = Request::new(Method::Post, EVENTS);
+        let event = event(&format!("e{n}")).to_string();
+        let mut request = request.with_body("application/json", event);
+        request.peer = Peer::Component("tester".into());
+        request
+    };
+    let now = cluster.now;
+    (0..count)
+        .map(|n| cluster.server.begin(create(n), now))
+        .collect()
+}
+
+/// The tickets of those that ask the store for a lease, and of those that wait.
+fn asking(steps: &[Step]) -> (Vec<(Ticket, Duration)>, usize) {
+    let asks = steps.iter().filter_map(|step| match step {
+        Step::Grant(ticket, ttl) => Some((*ticket, *ttl)),
+        _ => None,
+    });
+    let waits = steps.iter().filter(|step| matches!(step, Step::Wait(_)));
+    (asks.collect(), waits.count())
+}
+
+fn is_created(cluster: &mut Cluster, step: Step) -> bool {
+    matches!(cluster.finish(step), Ended::Response(response) if response.status == 201)
+}
+
+#[test]
+fn events_that_come_together_are_granted_one_lease() {
+    let mut cluster = Cluster::new();
+    let (mut steps, mut grants, mut created) = (creates(&mut cluster, 2500), 0, 0);
+    loop {
+        let (asked, waiting) = asking(&steps);
+        created += steps.len() - asked.len() - waiting;
+        for step in steps.drain(..) {
+            if matches!(step, Step::Txn(..)) {
+                assert!(is_created(&mut cluster, step));
+            }
+        }
+        let [(ticket, ttl)] = asked[..] else {
+            assert_eq!((asked.len(), waiting), (0, 0), "never two at a time");
+            break;
+        };
+        grants += 1;
+        let granted = Input::Txn(Ok(cluster.grant(ttl)));
+        steps.push(cluster.server.resume(ticket, granted, cluster.now));
+        let woken = cluster.server.woken(cluster.now);
+        steps.extend(woken.into_iter().map(|(_, step)| step));
+    }
+    assert_eq!(created, 2500);
+    assert_eq!(grants, 3, "one for a thousand");
+}
+
+#[test]
+fn who_waits_for_a_grant_that_fails_asks_for_another() {
+    let mut cluster = Cluster::new();
+    let now = cluster.now;
+    let steps = creates(&mut cluster, 4);
+    let (asked, waiting) = asking(&steps);
+    assert_eq!(waiting, 3);
+    assert!(
+        cluster.server.woken(now).is_empty(),
+        "not before the answer"
+    );
+    let lost = Input::Txn(Err(Unavailable::Unknown));
+    let step = cluster.server.resume(asked[0].0, lost, now);
+    assert!(!is_created(&mut cluster, step), "its outcome is unknown");
+
+    let woken = cluster.server.woken(now);
+    let [(_, Step::Grant(ticket, _))] = woken[..] else {
+        panic!("the next asks: {woken:?}");
+    };
+    cluster.server.abandon(ticket);
+    let mut woken = cluster.server.woken(now);
+    let (_, step) = woken.pop().unwrap();
+    assert!(woken.is_empty() && matches!(step, Step::Grant(..)));
+    assert!(is_created(&mut cluster, step));
+    let (_, step) = cluster.server.woken(now).pop().unwrap();
+    assert!(is_created(&mut cluster, step), "the last shares its lease");
 }
 
 #[test]
