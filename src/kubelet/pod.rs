@@ -15,7 +15,7 @@ use wavetank_informer::{Object, View};
 
 use crate::pod_status::ApiStatus;
 use crate::probe_spec::{Handler, ProbeSpec};
-use crate::volume_spec::{Volume, VolumeMount, own_mounts, own_volumes};
+use crate::volume_spec::{Volume, VolumeDevice, VolumeMount, own_mounts, own_volumes};
 
 /// String to string, as labels and annotations are.
 pub type Strings = BTreeMap<Arc<str>, Arc<str>>;
@@ -100,6 +100,7 @@ pub struct Container {
     pub tty: bool,
     #[serde(deserialize_with = "own_mounts")]
     pub volume_mounts: Vec<VolumeMount>,
+    pub volume_devices: Vec<VolumeDevice>,
 }
 
 /// `imagePullPolicy`.

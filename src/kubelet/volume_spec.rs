@@ -111,6 +111,14 @@ pub struct VolumeMount {
     pub read_only: bool,
 }
 
+/// `volumeDevices[]`: only that a container has it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "the fields are those of the API")]
+pub struct VolumeDevice {
+    pub name: Arc<str>,
+}
+
 impl Volume {
     /// The ConfigMaps and Secrets that it is made of.
     pub fn keys(&self) -> impl Iterator<Item = (Option<&Keys>, Option<&Keys>)> {

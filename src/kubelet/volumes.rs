@@ -2,11 +2,13 @@
 //!
 //! Called by `sync.rs` before anything of a pod is made, by `container_config.rs` for mounts, and
 //! by `worker.rs` at the end. Upstream: `pkg/kubelet/volumemanager`, `pkg/volume/{configmap,secret,
-//! downwardapi,projected,emptydir,hostpath}`.
+//! downwardapi,projected,emptydir,hostpath}`; what each volume waits between two tries,
+//! `pkg/volume/util/nestedpendingoperations`.
 //!
 //! 1. No container of a pod is made before each of its volumes is there.
 //! 2. A volume that was there keeps its files when their source goes.
-//! 3. The delay between two tries doubles, from half a second to two minutes.
+//! 3. The delay between two tries of a volume doubles, from half a second to two minutes, and
+//!    holds no other volume back.
 //!
 //! Left out: file modes and owners; size limits; `subPath` follows changes, which upstream's does
 //! not; tokens, claims, and all other kinds of volumes.
@@ -14,7 +16,7 @@
 //! Book: `book/src/node/volumes.md`.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use wavetank_api::{KindId, Time};
@@ -27,6 +29,7 @@ use crate::downward;
 use crate::effect::{Effect, Files};
 use crate::environment::expand;
 use crate::pod::{Container, Pod};
+use crate::sandbox::RETRY;
 use crate::volume_spec::{Fields, Keys, Projected, Volume};
 use crate::worker::Worker;
 
@@ -46,9 +49,29 @@ pub(crate) struct Volumes {
     /// Pod and sources may say other than what was written. Written by `worker.rs` and
     /// `kubelet.rs` with each news.
     pub is_stale: bool,
-    /// Failed tries in a row, and when the next is due.
-    tries: u32,
+    /// Those that failed the last time they were tried.
+    failing: BTreeMap<Text, Failing>,
+}
+
+/// A volume that cannot be made.
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    /// The wait after the last try, and when the next is due.
+    delay: Duration,
     until: Time,
+}
+
+impl Failing {
+    fn after(delay: Duration, now: Time) -> Self {
+        let until = now + delay;
+        Failing { delay, until }
+    }
+
+    /// After one more failure (`ExponentialBackoff.Update`).
+    fn again(before: Option<Failing>, now: Time) -> Self {
+        let delay = before.map_or(FIRST_DELAY, |before| before.delay * 2);
+        Failing::after(delay.min(LONGEST_DELAY), now)
+    }
 }
 
 impl Volumes {
@@ -69,12 +92,9 @@ pub(crate) fn ensure(worker: &mut Worker, cx: &mut Context<'_>) -> bool {
     let Some(mut volumes) = worker.volumes.take() else {
         return true;
     };
-    let awaited = cx.shared.sources.awaited_until(cx.worker, cx.now);
-    let until = awaited.unwrap_or(volumes.until);
-    match (volumes.is_stale, cx.now < until) {
-        (true, true) => cx.wake_at(until),
-        (true, false) => set_up(worker, &mut volumes, cx),
-        (false, _) => {}
+    match cx.shared.sources.awaited_until(cx.worker, cx.now) {
+        Some(until) => cx.wake_at(until),
+        None => volumes.set_up(worker, cx),
     }
     let are_there = volumes.are_there;
     worker.volumes = Some(volumes);
@@ -82,41 +102,101 @@ pub(crate) fn ensure(worker: &mut Worker, cx: &mut Context<'_>) -> bool {
 }
 // ANCHOR_END: ensure
 
-fn set_up(worker: &Worker, volumes: &mut Volumes, cx: &mut Context<'_>) {
-    let mut failed = false;
-    for volume in &worker.pod.spec().volumes {
-        let name = &volume.name;
-        let text = match content(worker, volume, cx.shared) {
-            Ok(files) if volumes.held.get(name) == Some(&files) => continue,
-            Ok(files) => {
-                volumes.held.insert(name.clone(), files.clone());
-                if volume.host_path.is_none() {
-                    let path = path(&worker.pod, volume);
-                    cx.out.push(Output::Effect(Effect::SetUp { path, files }));
+impl Volumes {
+    /// Tries what may have changed, and what failed and is due.
+    fn set_up(&mut self, worker: &Worker, cx: &mut Context<'_>) {
+        let now = cx.now;
+        let is_due = |failing: &Failing| failing.until <= now;
+        if self.is_stale || self.failing.values().any(is_due) {
+            let is_tried = |volume: &&Volume| self.failing.get(&volume.name).is_none_or(is_due);
+            let tried: Vec<_> = used(&worker.pod).filter(is_tried).collect();
+            let unknown = self.make(&tried, worker, cx);
+            let missing = used(&worker.pod).filter(|v| !self.held.contains_key(&v.name));
+            let missing: BTreeSet<_> = missing.map(|volume| &volume.name).collect();
+            if !unknown.is_empty() {
+                let text = refusal(&missing, &unknown);
+                cx.event(&worker.pod, Warning, "FailedMount", text);
+            }
+            self.are_there = missing.is_empty();
+            self.is_stale = false;
+        }
+        if let Some(until) = self.failing.values().map(|failing| failing.until).min() {
+            cx.wake_at(until);
+        }
+    }
+
+    /// Makes volumes, and notes when to try those again that cannot be made; the names of those
+    /// whose kind is not known.
+    fn make<'a>(
+        &mut self,
+        tried: &[&'a Volume],
+        worker: &Worker,
+        cx: &mut Context<'_>,
+    ) -> BTreeSet<&'a Text> {
+        let mut unknown = BTreeSet::new();
+        for volume in tried {
+            let name = &volume.name;
+            let before = self.failing.remove(name);
+            let failing = match content(worker, volume, cx.shared) {
+                Ok(files) => {
+                    self.hold(&worker.pod, volume, files, cx);
+                    continue;
                 }
-                continue;
-            }
-            Err(Failure::NoPlugin) => {
-                let why = "no volume plugin matched";
-                format!("MountVolume.FindPluginBySpec failed for volume \"{name}\" : {why}")
-            }
-            Err(Failure::SetUp(why)) => {
-                format!("MountVolume.SetUp failed for volume \"{name}\" : {why}")
-            }
-        };
-        cx.event(&worker.pod, Warning, "FailedMount", text);
-        failed = true;
+                Err(Failure::SetUp(why)) => {
+                    let text = format!("MountVolume.SetUp failed for volume \"{name}\" : {why}");
+                    cx.event(&worker.pod, Warning, "FailedMount", text);
+                    Failing::again(before, cx.now)
+                }
+                Err(Failure::NoPlugin) => {
+                    unknown.insert(name);
+                    Failing::after(RETRY, cx.now)
+                }
+            };
+            self.failing.insert(name.clone(), failing);
+        }
+        unknown
     }
-    volumes.is_stale = failed;
-    volumes.are_there |= !failed;
-    if failed {
-        let delay = FIRST_DELAY.saturating_mul(1 << volumes.tries.min(10));
-        volumes.until = cx.now + delay.min(LONGEST_DELAY);
-        volumes.tries += 1;
-        cx.wake_at(volumes.until);
-    } else {
-        volumes.tries = 0;
+
+    /// Asks for a volume's files to be written, if they are not what was written last.
+    fn hold(&mut self, pod: &Pod, volume: &Volume, files: Option<Files>, cx: &mut Context<'_>) {
+        if self.held.get(&volume.name) == Some(&files) {
+            return;
+        }
+        self.held.insert(volume.name.clone(), files.clone());
+        if volume.host_path.is_none() {
+            let path = path(pod, volume);
+            cx.out.push(Output::Effect(Effect::SetUp { path, files }));
+        }
     }
+}
+
+/// Those that a container mounts or has as a device; nobody misses the others
+/// (`processPodVolumes`).
+fn used(pod: &Pod) -> impl Iterator<Item = &Volume> {
+    let is_used = |volume: &&Volume| {
+        pod.spec().all().any(|(_, container)| {
+            let mounts = container.volume_mounts.iter().map(|mount| &mount.name);
+            let devices = container.volume_devices.iter().map(|device| &device.name);
+            mounts.chain(devices).any(|name| *name == volume.name)
+        })
+    };
+    pod.spec().volumes.iter().filter(is_used)
+}
+
+/// What the pod's worker says of volumes of unknown kinds (`WaitForAttachAndMount`).
+fn refusal(missing: &BTreeSet<&Text>, unknown: &BTreeSet<&Text>) -> String {
+    let list = |names: &BTreeSet<&Text>| names.iter().map(|n| &***n).collect::<Vec<_>>().join(" ");
+    let why = |name: &&Text| {
+        let why = "no volume plugin matched";
+        format!("failed to get Plugin from volumeSpec for volume \"{name}\" err={why}")
+    };
+    format!(
+        "Unable to attach or mount volumes: unmounted volumes=[{}], unattached volumes=[], \
+         failed to process volumes=[{}]: {}",
+        list(missing),
+        list(unknown),
+        unknown.iter().map(why).collect::<Vec<_>>().join("; ")
+    )
 }
 
 /// Nothing of the pod runs any more.
@@ -207,12 +287,11 @@ fn add_keys(
             Some(bytes) => drop(files.insert(item.path.clone(), bytes)),
             None if keys.optional => {}
             None => {
-                let what = if kind == KindId::Secret {
-                    "secret"
-                } else {
-                    "config"
+                let what = match kind {
+                    KindId::Secret => "references non-existent secret key",
+                    _ => "configmap references non-existent config key",
                 };
-                return Err(format!("references non-existent {what} key: {}", item.key));
+                return Err(format!("{what}: {}", item.key));
             }
         }
     }
@@ -257,7 +336,7 @@ fn project(
         } else {
             Err("this kubelet knows no such source".into())
         };
-        errors.extend(added.err());
+        errors.extend(added.err().filter(|error| !errors.contains(error)));
     }
     match errors.len() {
         0 => Ok(()),

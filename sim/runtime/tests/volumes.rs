@@ -96,12 +96,22 @@ fn a_pod_waits_for_its_volumes_and_says_for_which() {
         (
             "configMap",
             json!({"name": "there", "items": [{"key": "no", "path": "x"}]}),
-            "references non-existent config key: no",
+            "configmap references non-existent config key: no",
+        ),
+        (
+            "secret",
+            json!({"secretName": "there", "items": [{"key": "no", "path": "x"}]}),
+            "references non-existent secret key: no",
         ),
         (
             "projected",
             json!({"sources": [{"secret": {"name": "s"}}, {"configMap": {"name": "c"}}]}),
             "[secret \"s\" not found, configmap \"c\" not found]",
+        ),
+        (
+            "projected",
+            json!({"sources": [{"secret": {"name": "s"}}, {"secret": {"name": "s"}}]}),
+            "secret \"s\" not found",
         ),
         (
             "hostPath",
@@ -112,6 +122,7 @@ fn a_pod_waits_for_its_volumes_and_says_for_which() {
     for (kind, source, why) in missing {
         let mut rig = Rig::new(1);
         rig.put_source("configmaps/there", json!({"yes": "1"}));
+        rig.put_source("secrets/there", json!({"yes": "MQ=="}));
         rig.create("p", one(kind, source), json!({}));
         rig.run_secs(30);
         let text = format!("MountVolume.SetUp failed for volume \"v\" : {why}");
@@ -122,18 +133,62 @@ fn a_pod_waits_for_its_volumes_and_says_for_which() {
     }
 }
 
+/// `WaitForAttachAndMount` tells of a volume that has no plugin, and only of that: a volume that
+/// does not come has events of its own.
 #[test]
 fn a_kind_of_volume_that_is_not_known_is_refused() {
     let mut rig = Rig::new(1);
+    let nfs = |name: &str| json!({"name": name, "nfs": {"server": "s", "path": "/"}});
+    let absent = json!({"name": "late", "secret": {"secretName": "s"}});
+    let mount = |name: &str| json!({"name": name, "mountPath": format!("/{name}")});
+    let volumes = json!([nfs("v"), absent, nfs("data"), {"name": "tmp", "emptyDir": {}}]);
+    let mounts = json!([mount("v"), mount("late"), mount("data"), mount("tmp")]);
+    rig.create("p", pod(volumes, mounts), json!({}));
+    rig.run_secs(30);
+    let text = "Unable to attach or mount volumes: unmounted volumes=[data late v], unattached \
+                volumes=[], failed to process volumes=[data v]: failed to get Plugin from \
+                volumeSpec for volume \"data\" err=no volume plugin matched; failed to get Plugin \
+                from volumeSpec for volume \"v\" err=no volume plugin matched";
+    let missing = "MountVolume.SetUp failed for volume \"late\" : secret \"s\" not found";
+    assert_eq!(rig.events("FailedMount"), [missing, text]);
+    assert!(rig.running().is_empty());
+}
+
+/// `processPodVolumes`: "Volume is not used in the pod, ignore it".
+#[test]
+fn a_volume_that_no_container_uses_is_ignored() {
+    let mut rig = Rig::new(1);
+    let volumes = json!([{"name": "v", "configMap": {"name": "c"}}]);
+    rig.create("p", pod(volumes, json!([])), json!({}));
+    rig.run_secs(10);
+    assert_eq!(rig.running(), ["web"]);
+    assert!(rig.events("FailedMount").is_empty());
+}
+
+/// `nestedpendingoperations` keeps a back-off for each volume of each pod.
+#[test]
+fn a_volume_that_fails_holds_no_other_back() {
+    let mut rig = Rig::new(1);
+    rig.put_source("configmaps/a", json!({"k": "old"}));
+    rig.put_source("configmaps/b", json!({"k": "old"}));
+    let volume = |name: &str| json!({"name": name, "configMap": {"name": name}});
+    let mount = |name: &str| json!({"name": name, "mountPath": format!("/{name}")});
+    let volumes = json!([volume("a"), volume("b")]);
     rig.create(
         "p",
-        one("nfs", json!({"server": "s", "path": "/"})),
+        pod(volumes, json!([mount("a"), mount("b")])),
         json!({}),
     );
     rig.run_secs(10);
-    let text = "MountVolume.FindPluginBySpec failed for volume \"v\" : no volume plugin matched";
-    assert_eq!(rig.events("FailedMount"), [text]);
-    assert!(rig.running().is_empty());
+    rig.drop_source("configmaps/a");
+    rig.run_secs(100); // the next try is due after 127 s
+    rig.put_source("configmaps/a", json!({"k": "new"}));
+    rig.put_source("configmaps/b", json!({"k": "new"}));
+    rig.run_secs(5);
+    assert_eq!(run(&rig, "cat /b/k"), "new");
+    assert_eq!(run(&rig, "cat /a/k"), "old");
+    rig.run_secs(30);
+    assert_eq!(run(&rig, "cat /a/k"), "new");
 }
 
 #[test]
