@@ -2,24 +2,31 @@
 //!
 //! Book: `book/src/start/map.md`.
 
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use k8s_openapi::api::core::v1::{Node as NodeObject, ServiceAccount};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, WatchEvent};
+use k8s_openapi::serde::de::DeserializeOwned;
 
+use wavetank_api::http::Peer;
+use wavetank_api::{Method, Request};
 use wavetank_apiserver::{Address, Config, StaticToken};
 use wavetank_controllers::Manager;
 use wavetank_informer::{Guards, Nothing};
 use wavetank_kubelet::Kubelet;
 use wavetank_scheduler::Scheduler;
 use wavetank_serve::{
-    Clock, Core, Driver, Es256, FileLog, Kubeconfig, Listener, Outcomes, Pki, ServeError, drive,
-    kept_token, listen, random_token, wall_time,
+    Clock, Core, Driver, Es256, FileLog, Kubeconfig, Listener, Outcomes, Pki, Reply, ServeError,
+    drive, kept_token, listen, random_token, wall_time,
 };
 use wavetank_sim::cluster::machine;
 use wavetank_sim::scenario::{ClusterSpec, parse_span};
@@ -31,6 +38,9 @@ const ADMIN: (&str, &str) = ("kubernetes-admin", "system:masters");
 /// How far behind the wall a faster clock starts: so long stays cluster time in the past, times the
 /// speed.
 const HEAD_START: Duration = Duration::from_secs(24 * 3600);
+/// The longest wait for a cluster to settle before it is greeted all the same: thousands of nodes
+/// take longer, and can be watched as they come.
+const SETTLE_MAX: Duration = Duration::from_secs(10);
 
 /// Options of `wavetank up`.
 #[derive(Args)]
@@ -129,8 +139,14 @@ async fn serve(arguments: Arguments) -> Result<ExitCode> {
         listener,
         core,
     };
-    greet(&arguments, &server, &kubeconfig);
-    let outcome = wait().await;
+    let mut end = pin!(wait());
+    let outcome = tokio::select! {
+        outcome = &mut end => outcome,
+        () = settle(&cluster.core, arguments.nodes) => {
+            greet(&arguments, &server, &kubeconfig);
+            end.await
+        }
+    };
     eprintln!("stopping");
     cluster.stop().await;
     outcome
@@ -232,6 +248,48 @@ fn identity(pki: &Pki) -> Arc<str> {
     let mut hasher = std::hash::DefaultHasher::new();
     pki.ca_pem().hash(&mut hasher);
     format!("wavetank_{:016x}", hasher.finish()).into()
+}
+
+/// Waits for what the first command may need: the account that its pods run as, and nodes.
+async fn settle(core: &Core, nodes: u32) {
+    let account = "namespaces/default/serviceaccounts?fieldSelector=metadata.name%3Ddefault";
+    let has_account = told(core, account, 1, |_: &ServiceAccount| true);
+    let has_nodes = told(core, "nodes", nodes as usize, is_ready);
+    let both = async { tokio::join!(has_account, has_nodes) };
+    if tokio::time::timeout(SETTLE_MAX, both).await.is_err() {
+        eprintln!("the cluster is still coming up");
+    }
+}
+
+/// Waits until a watch has told of so many objects that fit.
+async fn told<T>(core: &Core, what: &str, number: usize, fits: fn(&T) -> bool)
+where
+    T: DeserializeOwned + k8s_openapi::Metadata<Ty = ObjectMeta>,
+{
+    let sign = if what.contains('?') { '&' } else { '?' };
+    let mut request = Request::new(Method::Get, format!("/api/v1/{what}{sign}watch=1"));
+    request.peer = Peer::Component("wavetank".into());
+    let Ok(Reply::Stream(_, mut frames)) = core.call(request).await else {
+        return;
+    };
+    let mut names = BTreeSet::new();
+    while names.len() < number
+        && let Some(frame) = frames.next().await
+    {
+        let event = serde_json::from_slice(&frame);
+        if let Ok(WatchEvent::<T>::Added(object) | WatchEvent::Modified(object)) = event
+            && fits(&object)
+        {
+            names.insert(object.metadata().name.clone());
+        }
+    }
+}
+
+fn is_ready(node: &NodeObject) -> bool {
+    let conditions = node.status.iter().flat_map(|status| &status.conditions);
+    conditions
+        .flatten()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// Waits for Ctrl-C or a polite kill.

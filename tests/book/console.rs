@@ -143,14 +143,8 @@ impl Player<'_> {
 
     fn cluster(&mut self, nodes: u32) -> &Cluster {
         let name = format!("book-{}", self.name);
-        let kubectl = self.kubectl;
-        self.cluster.get_or_insert_with(|| {
-            let cluster = Cluster::start(&name, nodes);
-            if let Some(kubectl) = kubectl {
-                cluster.settle(kubectl);
-            }
-            cluster
-        })
+        self.cluster
+            .get_or_insert_with(|| Cluster::start(&name, nodes))
     }
 
     fn kubectl(&mut self, exchange: &Exchange) -> Option<String> {

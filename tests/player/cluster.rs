@@ -58,14 +58,6 @@ impl Cluster {
         ready.then_some(cluster)
     }
 
-    /// Waits for the first reconciles, as a person does who takes longer to type than they take.
-    pub fn settle(&self, kubectl: &Path) {
-        let settled = "kubectl get serviceaccount default >&2 && \
-                       kubectl wait --for=condition=Ready node --all >&2";
-        let line = format!("for i in $(seq 50); do {settled} && break; sleep 0.2; done");
-        self.run(kubectl, &line);
-    }
-
     pub fn run(&self, kubectl: &Path, line: &str) -> (String, i32) {
         let bin = self.folder.join("bin");
         fs::create_dir_all(&bin).expect("a folder for the link");
