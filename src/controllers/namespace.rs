@@ -2,16 +2,17 @@
 //!
 //! Upstream: `pkg/controller/namespace/deletion/namespaced_resources_deleter.go`. The API server
 //! refuses to create anything in a terminating namespace; this controller deletes what is there,
-//! kind by kind, and takes the finalizer `kubernetes` off only after every kind has been listed
-//! empty.
+//! pods before all else, and takes the finalizer `kubernetes` off only after every kind has been
+//! listed empty.
 //!
 //! Until then the namespace's conditions say what remains, and what went wrong.
 //!
 //! 1. The finalizer is removed only when a consistent list of every namespaced kind, begun after
 //!    the deletion was seen, was empty (C39, M36).
+//! 2. Nothing else is deleted before a list of the pods, begun after the deletion was seen, was
+//!    empty: no pod outlives the NetworkPolicy that fences it in (CVE-2024-7598, KEP-5080).
 //!
-//! Left out: conditions of a namespace that goes at the first look, which nobody could read; and
-//! upstream's order, by which pods go before all else.
+//! Left out: conditions of a namespace that goes at the first look, which nobody could read.
 //!
 //! Book: `book/src/controllers/small.md`.
 
@@ -42,13 +43,22 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// See the file's header.
 pub struct NamespaceController;
 
+/// What a look at a namespace is about: the gate `OrderedNamespaceDeletion`, on by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Round {
+    /// First its pods.
+    Pods,
+    /// When there are none: everything.
+    Everything,
+}
+
 /// What the answers under way are about.
 #[derive(Debug)]
 pub enum Stage {
     /// Collections are being deleted.
-    Deleting,
+    Deleting(Round),
     /// Collections are being listed; what went wrong before.
-    Listing(Vec<String>),
+    Listing(Round, Vec<String>),
     /// The conditions are being written; what went wrong before.
     Telling(Vec<String>),
     /// The finalizer is being removed.
@@ -93,14 +103,8 @@ impl Controller for NamespaceController {
         if !namespace.meta.is_terminating() || !held {
             return Step::Done;
         }
-        let of = everything_in(&key.name);
-        let options = DeleteOptions {
-            propagation: Some(Propagation::Background),
-            ..DeleteOptions::default()
-        };
-        let requests = contents().map(|kind| cx.client.delete_collection(kind, &of, &options));
         cx.note("deleting its content");
-        Step::Read(requests.collect(), Stage::Deleting)
+        delete(key, Round::Pods, cx)
     }
 
     fn resume(
@@ -111,10 +115,14 @@ impl Controller for NamespaceController {
         cx: &mut Context<'_>,
     ) -> Step<Stage> {
         match stage {
-            Stage::Deleting => {
-                Step::Read(lists(key, cx), Stage::Listing(failures(&answers.read())))
+            Stage::Deleting(round) => {
+                let errors = failures(&answers.read(), round);
+                Step::Read(lists(key, round, cx), Stage::Listing(round, errors))
             }
-            Stage::Listing(errors) => listed(key, remains(&answers.read(), errors), cx),
+            Stage::Listing(round, errors) => {
+                let remains = remains(&answers.read(), round, errors);
+                listed(key, remains, round, cx)
+            }
             Stage::Telling(errors) => match first_error(&answers.written()) {
                 Some(error) => Step::Retry(error),
                 None => again(errors),
@@ -127,12 +135,24 @@ impl Controller for NamespaceController {
     }
 }
 
-/// The kinds whose objects live in namespaces, each stored kind once.
-fn contents() -> impl Iterator<Item = KindId> {
-    KindId::all().filter(|kind| {
+/// The kinds that a round is about: of all whose objects live in namespaces, each stored kind once.
+fn contents(round: Round) -> impl Iterator<Item = KindId> {
+    KindId::all().filter(move |kind| {
         let info = kind.info();
-        info.namespaced && info.allows("deletecollection") && kind.stored_as() == *kind
+        let is_stored = info.allows("deletecollection") && kind.stored_as() == *kind;
+        let is_concerned = round == Round::Everything || *kind == KindId::Pod;
+        info.namespaced && is_stored && is_concerned
     })
+}
+
+fn delete(key: &Key, round: Round, cx: &Context<'_>) -> Step<Stage> {
+    let of = everything_in(&key.name);
+    let options = DeleteOptions {
+        propagation: Some(Propagation::Background),
+        ..DeleteOptions::default()
+    };
+    let requests = contents(round).map(|kind| cx.client.delete_collection(kind, &of, &options));
+    Step::Read(requests.collect(), Stage::Deleting(round))
 }
 
 fn everything_in(namespace: &str) -> Selection {
@@ -142,18 +162,18 @@ fn everything_in(namespace: &str) -> Selection {
     }
 }
 
-fn lists(key: &Key, cx: &Context<'_>) -> Vec<Request> {
+fn lists(key: &Key, round: Round, cx: &Context<'_>) -> Vec<Request> {
     let of = everything_in(&key.name);
-    contents()
+    contents(round)
         .map(|kind| cx.client.list(kind, &of, None, 0, ""))
         .collect()
 }
 
 /// What the server said to those that were refused, or that nothing was heard.
-fn failures(answers: &[Result<Response, Failure>]) -> Vec<String> {
+fn failures(answers: &[Result<Response, Failure>], round: Round) -> Vec<String> {
     let errors = answers
         .iter()
-        .zip(contents())
+        .zip(contents(round))
         .filter_map(|(answer, kind)| match answer {
             Ok(response) if response.is_success() => None,
             Ok(response) => Some(
@@ -172,13 +192,17 @@ fn resource(kind: KindId) -> String {
 }
 
 /// What the lists show, and what had gone wrong before them.
-fn remains(answers: &[Result<Response, Failure>], mut errors: Vec<String>) -> Remains {
-    errors.extend(failures(answers));
+fn remains(
+    answers: &[Result<Response, Failure>],
+    round: Round,
+    mut errors: Vec<String>,
+) -> Remains {
+    errors.extend(failures(answers, round));
     let mut remains = Remains {
         errors,
         ..Remains::default()
     };
-    for (answer, kind) in answers.iter().zip(contents()) {
+    for (answer, kind) in answers.iter().zip(contents(round)) {
         let Ok(response) = answer else { continue };
         let list = match parse_list(response, Object::<HeaderOnly>::decode) {
             Ok(list) => list,
@@ -200,13 +224,17 @@ fn remains(answers: &[Result<Response, Failure>], mut errors: Vec<String>) -> Re
     remains
 }
 
-/// Tells what remains, if that is news; lets the namespace go when nothing does.
-fn listed(key: &Key, remains: Remains, cx: &mut Context<'_>) -> Step<Stage> {
+/// Tells what remains, if that is news; when nothing does, turns from the pods to the rest, or lets
+/// the namespace go.
+fn listed(key: &Key, remains: Remains, round: Round, cx: &mut Context<'_>) -> Step<Stage> {
     let Some(namespace) = cx.world.namespaces.cache().get(key) else {
         return Step::Done;
     };
     let is_proved = remains.errors.is_empty() || !cx.guards.on(Guard::M36);
     let goes = remains.is_empty() && is_proved;
+    if goes && round == Round::Pods {
+        return delete(key, Round::Everything, cx);
+    }
     let told = &namespace.view.status.conditions;
     let spec = &namespace.view.spec;
     let is_last = told.is_empty() && spec.finalizers.len() == 1;

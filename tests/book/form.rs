@@ -224,7 +224,6 @@ const OWED: &[(&str, &str)] = &[
     ("controllers/endpoints.md", VERSION),
     ("controllers/garbage-collector.md", VERSION),
     ("controllers/nodes.md", VERSION),
-    ("controllers/small.md", VERSION),
     ("node/pod-lifecycle.md", ALTERNATIVE),
     ("simulator/runtime.md", VERSION),
 ];
