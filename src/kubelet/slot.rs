@@ -167,10 +167,16 @@ impl Slot {
         self.exit().is_some_and(|exit| exit.code == 0)
     }
 
-    /// Whether it should be made (again) now that it does not run, under the pod's restart policy.
+    /// Whether it should be made (again) now that it does not run, under the pod's restart policy
+    /// (`ShouldContainerBeRestarted`). An instance that was made and not started, because the
+    /// kubelet died between the two, never ran: it is made anew whatever the policy. Of an
+    /// ephemeral container one instance is made, whatever becomes of it (`computePodActions`).
     pub fn wants_start(&self, policy: RestartPolicy) -> bool {
-        let Some(exit) = self.exit() else {
-            return !self.is_running();
+        let exit = match &self.state {
+            State::New => return true,
+            State::Created => return self.kind != Kind::Ephemeral,
+            State::Running { .. } => return false,
+            State::Exited(exit) => exit,
         };
         match (self.kind, policy) {
             (Kind::Sidecar, _) => true,

@@ -2,7 +2,11 @@
 //!
 //! Book: `book/src/node/pod-lifecycle.md`.
 
+use core::time::Duration;
+
 use serde_json::{Value, json};
+
+use wavetank_cri::ContainerId;
 
 use super::rig::{Rig, config};
 
@@ -419,6 +423,54 @@ fn containers_survive_a_restart_of_the_kubelet() {
     rig.delete("web-0", 30);
     rig.run_secs(3);
     assert!(rig.api.pods.is_empty());
+}
+
+/// Restarts the kubelet when a container was made and before it is started; the container's id.
+fn die_before_the_start(rig: &mut Rig, name: &str) -> ContainerId {
+    loop {
+        rig.run(Duration::from_millis(1));
+        if let Some(id) = rig.runtime.find(&rig.uid("p"), name, false) {
+            rig.restart_kubelet();
+            rig.run_secs(20);
+            assert_eq!(rig.runtime.instance(&id).unwrap().started_at, None);
+            return id;
+        }
+    }
+}
+
+/// `ShouldContainerBeRestarted`: "Always restart container in the unknown, or in the created
+/// state"; `computeInitContainerActions` says the same of init containers.
+#[test]
+fn a_container_left_created_is_made_anew_under_every_policy() {
+    for (policy, kind, running) in [
+        ("Always", "containers", "c"),
+        ("OnFailure", "containers", "c"),
+        ("Never", "containers", "c"),
+        ("Never", "initContainers", "web"),
+    ] {
+        let mut rig = Rig::new(1);
+        let mut spec = json!({"containers": [{"name": "web", "image": "nginx:1"}]});
+        spec["restartPolicy"] = policy.into();
+        spec[kind] = json!([{"name": "c", "image": "nginx:1"}]);
+        rig.create("p", spec, none());
+        let left = die_before_the_start(&mut rig, "c");
+        let made = rig.runtime.find(&rig.uid("p"), "c", false).unwrap();
+        assert_ne!(made, left, "{policy}, {kind}");
+        let attempt = rig.runtime.instance(&made).unwrap().config.metadata.attempt;
+        assert_eq!((rig.running(), attempt), (vec![running.to_owned()], 1));
+    }
+}
+
+/// `computePodActions`: "Ephemeral Containers are never restarted".
+#[test]
+fn an_ephemeral_container_left_created_is_left_alone() {
+    let mut rig = Rig::new(1);
+    let mut spec = nginx();
+    spec["ephemeralContainers"] = json!([{"name": "debug", "image": "nginx:1"}]);
+    rig.create("p", spec, none());
+    let left = die_before_the_start(&mut rig, "debug");
+    assert_eq!(rig.runtime.find(&rig.uid("p"), "debug", false), Some(left));
+    assert_eq!(rig.running(), ["web"]);
 }
 
 #[test]
