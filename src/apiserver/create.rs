@@ -49,7 +49,7 @@ pub(crate) fn begin(core: &mut Core, call: &mut Call, now: Time) -> Result<Next,
     let mut route = call.route.clone().ok_or_else(no_such_path)?;
     let mut object = call.decode_body(route.kind, options.validation)?;
     events::convert(&mut object, route.kind.stored_as());
-    metadata::check_namespace(&mut object, &route)?;
+    metadata::check_namespace(&mut object, &route.namespace)?;
     if !matches!(metadata::text(&object, "resourceVersion"), "" | "0") {
         let message = "resourceVersion should not be set on objects to be created";
         let reason = wavetank_api::status::Reason::Unknown;

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use wavetank_api::apply::{self, Writer};
 use wavetank_api::fields::Set;
+use wavetank_api::kinds::VirtualId;
 use wavetank_api::schema::Schema;
 use wavetank_api::{KindId, Time};
 
@@ -50,6 +51,28 @@ fn writer<'a>(route: &Route, options: &'a WriteOptions, now: Time) -> Writer<'a>
 /// A new object: its fields belong to its creator.
 pub(crate) fn created(object: &mut Value, route: &Route, options: &WriteOptions, now: Time) {
     apply::track(None, object, &writer(route, options, now));
+}
+
+/// What is only posted: its fields belong to who posted it, for as long as the answer lasts.
+pub(crate) fn posted(
+    object: &mut Value,
+    kind: VirtualId,
+    subresource: &str,
+    options: &WriteOptions,
+    now: Time,
+) {
+    let (schema, info) = (Schema::builtin(), kind.info());
+    let writer = Writer {
+        manager: &options.manager,
+        api_version: info.api_version,
+        kind: info.kind,
+        subresource,
+        reset: &NOTHING,
+        now,
+        schema,
+        ty: schema.virtual_kind(kind),
+    };
+    apply::track(None, object, &writer);
 }
 
 /// A changed object: what changed belongs to who changed it.

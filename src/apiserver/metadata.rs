@@ -67,14 +67,14 @@ pub(crate) fn is_terminating(object: &Value) -> bool {
 }
 
 /// The body's namespace must be that of the path, or be left out.
-pub(crate) fn check_namespace(object: &mut Value, route: &Route) -> Result<(), Refusal> {
+pub(crate) fn check_namespace(object: &mut Value, namespace: &str) -> Result<(), Refusal> {
     let said = text(object, "namespace").to_string();
     let metadata = of(object);
-    if route.namespace.is_empty() {
+    if namespace.is_empty() {
         metadata.remove("namespace");
     } else if said.is_empty() {
-        metadata.insert("namespace".into(), route.namespace.as_str().into());
-    } else if said != route.namespace {
+        metadata.insert("namespace".into(), namespace.into());
+    } else if said != namespace {
         let message = "the namespace of the provided object does not match the namespace sent on \
                        the request";
         return Err(Status::bad_request(message).into());

@@ -7,8 +7,6 @@
 //! 1. A review says what the request that it asks about would be told: both ask
 //!    [`authorize::allows`].
 //!
-//! Left out: `managedFields` in the answers.
-//!
 //! Book: `book/src/control-plane/apiserver.md`.
 
 use serde_json::{Value, json};
@@ -22,10 +20,10 @@ use crate::authorize::{self, Attributes};
 use crate::call::Call;
 use crate::core::{Core, Next};
 use crate::field::{Errors, Field, FieldErrorKind};
-use crate::metadata;
 use crate::reply::{Answer, Refusal};
 use crate::route::{Route, no_such_path};
 use crate::subresources::binding;
+use crate::{managed, metadata};
 
 /// Begins the POST of what is only posted.
 pub(crate) fn begin(
@@ -40,32 +38,32 @@ pub(crate) fn begin(
     }
     let options = call.write_options("CreateOptions")?;
     let mut review = call.decode_virtual(posted.kind, options.validation)?;
+    metadata::check_namespace(&mut review, namespace)?;
+    managed::posted(&mut review, posted.kind, "", &options, now);
     let status = match posted.kind {
+        // Upstream answers these two with objects of its own, and the others with what was posted.
         VirtualId::SelfSubjectReview => {
             review["metadata"] = json!({"creationTimestamp": now.to_rfc3339()});
             json!({"userInfo": user_info(&call.user)})
         }
+        VirtualId::SelfSubjectRulesReview => {
+            let rules = rules(&call.user, &review)?;
+            review["metadata"] = json!({});
+            review["spec"] = json!({});
+            rules
+        }
         VirtualId::TokenReview => token_review(core, &review, now),
-        VirtualId::SelfSubjectRulesReview => rules(&call.user, &review)?,
         VirtualId::SelfSubjectAccessReview => {
             validate(posted.kind, &review)?;
             access(&call.user, &review)
         }
-        VirtualId::LocalSubjectAccessReview => {
-            validate(posted.kind, &review)?;
-            check_namespace(&review, namespace)?;
-            access(&subject(&review), &review)
-        }
-        VirtualId::SubjectAccessReview => {
+        VirtualId::LocalSubjectAccessReview | VirtualId::SubjectAccessReview => {
             validate(posted.kind, &review)?;
             access(&subject(&review), &review)
         }
         _ => return Err(no_such_path()),
     };
     review["status"] = status;
-    if review.get("metadata").is_none() {
-        review["metadata"] = json!({});
-    }
     Ok(Next::Done(Answer::Value(201, review)))
 }
 
@@ -144,15 +142,6 @@ fn rules(user: &User, review: &Value) -> Result<Value, Refusal> {
         ),
     };
     Ok(json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false}))
-}
-
-/// `LocalSubjectAccessReview`'s REST storage, on top of validation.
-fn check_namespace(review: &Value, namespace: &str) -> Result<(), Refusal> {
-    if metadata::text(review, "namespace") == namespace {
-        return Ok(());
-    }
-    let message = format!("spec.resourceAttributes.namespace must match namespace: {namespace}");
-    Err(Status::bad_request(message).into())
 }
 
 fn validate(kind: VirtualId, review: &Value) -> Result<(), Refusal> {

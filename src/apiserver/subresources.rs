@@ -24,7 +24,7 @@ pub(crate) fn begin_create(core: &mut Core, call: &mut Call, now: Time) -> Resul
     match call.route.as_ref().map(|route| route.subresource) {
         Some("binding") => binding::begin(core, call, now),
         Some("eviction") => eviction::begin(core, call, now),
-        Some("token") => token::begin(call),
+        Some("token") => token::begin(call, now),
         _ => Err(method_not_allowed()),
     }
 }

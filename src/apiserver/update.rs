@@ -67,7 +67,7 @@ pub(crate) fn begin_put(core: &mut Core, call: &mut Call, now: Time) -> Result<N
         _ => call.decode_body(route.kind, options.validation)?,
     };
     events::convert(&mut body, route.kind.stored_as());
-    metadata::check_namespace(&mut body, &route)?;
+    metadata::check_namespace(&mut body, &route.namespace)?;
     metadata::check_name(&mut body, &route)?;
     Ok(Update {
         route,
@@ -143,7 +143,7 @@ impl Update {
         let mut new = self.changed(old, call, now)?;
         let (route, is_put) = (&self.route, matches!(self.change, Change::Put(_)));
         metadata::check_name(&mut new, route)?;
-        metadata::check_namespace(&mut new, route)?;
+        metadata::check_namespace(&mut new, &route.namespace)?;
         metadata::check_version(&new, current.revision, route, is_put)?;
         metadata::carry_over(&mut new, old, route)?;
         let strategy = registry::strategy(write.kind);
@@ -364,7 +364,7 @@ fn applied(
     (call.content_type, call.body) = (content_type, whole);
     let mut object = decoded?;
     events::convert(&mut object, route.kind.stored_as());
-    metadata::check_namespace(&mut object, route)?;
+    metadata::check_namespace(&mut object, &route.namespace)?;
     let name = metadata::text(&object, "name").to_string();
     if name.is_empty() {
         metadata::of(&mut object).insert("name".into(), route.name.as_str().into());

@@ -45,7 +45,7 @@ pub(crate) fn bind(
     mut binding: Value,
     now: Time,
 ) -> Result<Next, Refusal> {
-    metadata::check_namespace(&mut binding, &route)?;
+    metadata::check_namespace(&mut binding, &route.namespace)?;
     let named = metadata::text(&binding, "name");
     if !named.is_empty() && named != route.name {
         let message = format!("name in URL does not match name in Binding object: {named}");

@@ -24,7 +24,7 @@ pub(crate) fn begin(core: &mut Core, call: &mut Call, now: Time) -> Result<Next,
     let write = call.write_options("CreateOptions")?;
     let mut route = call.route.clone().ok_or_else(no_such_path)?;
     let mut eviction = call.decode_virtual(VirtualId::Eviction, write.validation)?;
-    metadata::check_namespace(&mut eviction, &route)?;
+    metadata::check_namespace(&mut eviction, &route.namespace)?;
     let named = metadata::text(&eviction, "name");
     if !named.is_empty() && named != route.name {
         return Err(

@@ -17,9 +17,9 @@ use wavetank_api::{KindId, Status, Time};
 
 use crate::call::Call;
 use crate::core::{Core, Next, Task};
-use crate::metadata;
 use crate::reply::{Answer, Refusal};
 use crate::route::{Route, named, no_such_path};
+use crate::{managed, metadata};
 
 /// Shortest and longest life of a token, in seconds.
 const LIFE: core::ops::RangeInclusive<i64> = 600..=(1 << 32);
@@ -27,9 +27,9 @@ const LIFE: core::ops::RangeInclusive<i64> = 600..=(1 << 32);
 const LIFE_DEFAULT: i64 = 3600;
 
 /// Begins the POST of a TokenRequest.
-pub(crate) fn begin(call: &mut Call) -> Result<Next, Refusal> {
+pub(crate) fn begin(call: &mut Call, now: Time) -> Result<Next, Refusal> {
     let options = call.write_options("CreateOptions")?;
-    let request = call.decode_virtual(VirtualId::TokenRequest, options.validation)?;
+    let mut request = call.decode_virtual(VirtualId::TokenRequest, options.validation)?;
     let seconds = expiration(&request);
     if !LIFE.contains(&seconds) {
         let message = match seconds < *LIFE.start() {
@@ -47,6 +47,16 @@ pub(crate) fn begin(call: &mut Call) -> Result<Next, Refusal> {
         };
         return Err(Status::invalid(of, "", vec![cause]).into());
     }
+    let route = call.route.as_ref().ok_or_else(no_such_path)?;
+    metadata::check_namespace(&mut request, &route.namespace)?;
+    request["spec"]["expirationSeconds"] = seconds.into(); // defaulting comes before ownership
+    managed::posted(
+        &mut request,
+        VirtualId::TokenRequest,
+        "token",
+        &options,
+        now,
+    );
     Ok(Next::Revision(Task::Token(request)))
 }
 
@@ -90,9 +100,9 @@ fn signed(core: &mut Core, call: &Call, request: &Value, now: Time) -> Result<Va
     });
     let mut answer = request.clone();
     answer["metadata"] = json!({"name": route.name, "namespace": route.namespace,
-                                "creationTimestamp": now.to_rfc3339()});
+                                "creationTimestamp": now.to_rfc3339(),
+                                "managedFields": request["metadata"]["managedFields"]});
     answer["spec"]["audiences"] = audiences.into();
-    answer["spec"]["expirationSeconds"] = expiration(request).into();
     answer["status"] = json!({"token": core.config.signer.sign(&claims.to_string()),
                               "expirationTimestamp": expires.to_rfc3339()});
     Ok(answer)

@@ -34,6 +34,13 @@ fn whoever_is_known_may_do_everything_and_nobody_may_not() {
     let (code, answer) = review(&mut cluster, "selfsubjectaccessreviews", own.clone());
     assert_eq!((code, &answer["status"]), (201, &json!({"allowed": true})));
     assert_eq!(answer["spec"], own, "the question comes back");
+    let entry = &answer["metadata"]["managedFields"][0];
+    let asked = json!({".": {}, "f:namespace": {}, "f:resource": {}, "f:verb": {}});
+    let asked = json!({"f:spec": {"f:resourceAttributes": asked}});
+    assert_eq!(
+        (&entry["operation"], &entry["fieldsV1"]),
+        (&"Update".into(), &asked)
+    );
     let mut of = |user: &str, groups: Value| {
         let spec = json!({"user": user, "groups": groups, "resourceAttributes": pods});
         review(&mut cluster, "subjectaccessreviews", spec).1["status"]["allowed"].clone()
@@ -47,6 +54,24 @@ fn whoever_is_known_may_do_everything_and_nobody_may_not() {
     let (_, answer) = review(&mut cluster, "selfsubjectrulesreviews", spec);
     assert_eq!(answer["status"]["resourceRules"][0]["verbs"], json!(["*"]));
     assert_eq!(answer["status"]["incomplete"], false);
+    let rest = (&answer["metadata"], &answer["spec"]);
+    assert_eq!(rest, (&json!({}), &json!({})), "an object of its own");
+}
+
+#[test]
+fn a_local_review_is_about_the_namespace_of_its_path() {
+    let mut cluster = Cluster::new();
+    let path = "namespaces/default/localsubjectaccessreviews";
+    let pods = json!({"verb": "get", "resource": "pods", "namespace": "default"});
+    let spec = json!({"user": "jane", "resourceAttributes": pods});
+    let (code, answer) = review(&mut cluster, path, spec.clone());
+    assert_eq!((code, &answer["status"]["allowed"]), (201, &true.into()));
+    assert_eq!(answer["metadata"]["namespace"], "default");
+    let body = json!({"metadata": {"namespace": "shop"}, "spec": spec});
+    let (code, answer) = cluster.call(Method::Post, &format!("{AUTHORIZATION}/{path}"), body);
+    let words = "the namespace of the provided object does not match the namespace sent on the \
+                 request";
+    assert_eq!((code, &answer["message"]), (400, &words.into()));
 }
 
 #[test]

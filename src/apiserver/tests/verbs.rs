@@ -272,6 +272,8 @@ fn a_service_account_token_is_good_while_the_account_lives() {
     cluster.create(accounts, json!({"metadata": {"name": "robot"}}));
     let request = json!({"spec": {"audiences": [], "expirationSeconds": 600}});
     let token = cluster.create(&format!("{accounts}/robot/token"), request);
+    let entry = &token["metadata"]["managedFields"][0];
+    assert_eq!(entry["subresource"], "token");
     let token = token["status"]["token"].as_str().unwrap().to_string();
     let whoami = |cluster: &mut Cluster| {
         let target = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
