@@ -57,6 +57,8 @@ pub(crate) struct Call {
     pub warnings: Vec<String>,
     /// When it came in.
     pub began: Time,
+    /// Whether there is a request: not where the server renews its own key.
+    pub is_request: bool,
     /// Whether nothing is to be stored; set by the verbs that have options.
     pub dry_run: bool,
 }

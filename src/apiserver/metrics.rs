@@ -1,5 +1,8 @@
 //! Numbers about requests, in the text format of Prometheus and under upstream's names.
 //!
+//! A server that renews its own key writes to the store without a request, as upstream's lease
+//! reconciler does, and is not counted; the Endpoints that it then applies are, like upstream's.
+//!
 //! Book: `book/src/control-plane/apiserver.md`.
 
 use std::collections::BTreeMap;
@@ -80,21 +83,28 @@ impl Labels {
 
 impl Metrics {
     /// A request has begun.
-    pub fn begun(&mut self, verb: Verb) {
-        if let Some(count) = self.waiting.get_mut(usize::from(verb.writes())) {
-            *count += 1;
-        }
+    pub fn begun(&mut self, call: &Call) {
+        self.wait(call, 1);
     }
 
     /// A request that begun is over, whether it was answered or not.
-    pub fn ended(&mut self, verb: Verb) {
-        if let Some(count) = self.waiting.get_mut(usize::from(verb.writes())) {
-            *count -= 1;
+    pub fn ended(&mut self, call: &Call) {
+        self.wait(call, -1);
+    }
+
+    fn wait(&mut self, call: &Call, change: i64) {
+        if let Some(count) = self.waiting.get_mut(usize::from(call.verb.writes()))
+            && call.is_request
+        {
+            *count += change;
         }
     }
 
     /// A request was answered with this code.
     pub fn answered(&mut self, call: &Call, code: u16, now: Time) {
+        if !call.is_request {
+            return;
+        }
         let labels = Labels::of(call);
         *self.requests.entry((labels.clone(), code)).or_default() += 1;
         if matches!(call.verb, Verb::Watch | Verb::Connect) {

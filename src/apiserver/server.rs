@@ -115,7 +115,7 @@ impl ApiServer {
         let segments = target.segments();
         let place = route::route(request.method, segments, &target.query);
         let mut call = Box::new(self.call(&request, target, &place, now));
-        self.core.metrics.begun(call.verb);
+        self.core.metrics.begun(&call);
         let next = self.admit(&mut call, &request, place, now);
         self.go_on(
             call,
@@ -213,6 +213,7 @@ impl ApiServer {
             audit_id: self.core.chance.uuid(),
             warnings: deprecation(place),
             began: now,
+            is_request: true,
             dry_run: false,
         }
     }
@@ -325,7 +326,7 @@ impl ApiServer {
     }
 
     fn ended(&mut self, call: &Call, code: u16, now: Time) {
-        self.core.metrics.ended(call.verb);
+        self.core.metrics.ended(call);
         self.core.metrics.answered(call, code, now);
     }
 
@@ -384,7 +385,7 @@ impl ApiServer {
     /// The client of a waiting request went away. What it gave to the store may still be done.
     pub fn abandon(&mut self, ticket: Ticket) {
         if let Some(pending) = self.take(ticket) {
-            self.core.metrics.ended(pending.call.verb);
+            self.core.metrics.ended(&pending.call);
         }
     }
 
@@ -431,13 +432,11 @@ impl ApiServer {
         let mut steps: Vec<_> = begun.collect();
         if self.core.membership.take_due(now) {
             let request = Request::new(Method::Put, "/");
-            let call = self.call(
-                &request,
-                Target::default(),
-                &Err(route::no_such_path()),
-                now,
-            );
-            self.core.metrics.begun(call.verb);
+            let place = Err(route::no_such_path());
+            let call = Call {
+                is_request: false,
+                ..self.call(&request, Target::default(), &place, now)
+            };
             steps.push(self.go_on(Box::new(call), membership::renew(), now));
         }
         steps

@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use serde_json::{Value, json};
 
+use wavetank_api::{Method, Request};
 use wavetank_store::{Op, Txn};
 
 use crate::testing::Cluster;
@@ -79,4 +80,26 @@ fn a_server_that_cannot_see_its_own_key_names_nobody() {
     assert!(cluster.server.own(cluster.now).is_empty());
     let (code, _) = cluster.call(wavetank_api::Method::Get, ENDPOINTS, Value::Null);
     assert_eq!(code, 404);
+}
+
+/// `pkg/controlplane/reconcilers/lease.go` writes its key through `storage.Interface`, its
+/// Endpoints through a client.
+#[test]
+fn a_renewal_is_no_request_and_what_it_leads_to_is() {
+    let mut cluster = Cluster::new();
+    let counted = |cluster: &mut Cluster| {
+        let response = cluster.respond(Request::new(Method::Get, "/metrics"));
+        let text = String::from_utf8(response.bytes().to_vec()).unwrap();
+        let is_count = |line: &&str| line.starts_with("apiserver_request_total{");
+        let is_look = |line: &str| line.contains("verb=\"GET\"");
+        let counts = text.lines().filter(is_count).filter(|line| !is_look(line));
+        counts.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = counted(&mut cluster);
+    cluster.join();
+    let joined = counted(&mut cluster);
+    assert_eq!(joined.len(), before.len() + 2, "{joined:?}");
+    cluster.pass(seconds(10));
+    cluster.settle();
+    assert_eq!(counted(&mut cluster), joined);
 }
