@@ -8,9 +8,9 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use serde_json::{Value, json};
 use wavetank_api::apply::{Writer, apply, reset_fields, track};
 use wavetank_api::fields::Set;
+use wavetank_api::json::{Value, json};
 use wavetank_api::schema::Schema;
 use wavetank_api::{KindId, Time, patch};
 use wavetank_benches::objects::{pod, pod_status};
@@ -33,18 +33,18 @@ fn writer<'a>(manager: &'a str, subresource: &'a str, reset: &'a Set) -> Writer<
 
 fn benches(c: &mut Criterion) {
     let (main, sub) = (reset_fields(&[&["status"]]), reset_fields(&[&["spec"]]));
-    let mut created = pod();
+    let mut created = Value::from(pod());
     track(
         None,
         &mut created,
         &writer("kube-controller-manager", "", &main),
     );
     let mut live = created.clone();
-    live["status"] = pod_status("False");
+    live["status"] = pod_status("False").into();
     let kubelet = writer("kubelet", "status", &sub);
     track(Some(&created), &mut live, &kubelet);
     let mut changed = live.clone();
-    changed["status"] = pod_status("True");
+    changed["status"] = pod_status("True").into();
 
     let mut measure = |name: &str, input: &Value, run: &dyn Fn(Value) -> Value| {
         c.bench_function(name, |bencher| {
@@ -61,7 +61,7 @@ fn benches(c: &mut Criterion) {
     };
     measure("track/one condition changed", &changed, &tracked);
     measure("track/nothing changed", &live, &tracked);
-    measure("track/create", &pod(), &|mut new| {
+    measure("track/create", &Value::from(pod()), &|mut new| {
         track(
             None,
             &mut new,

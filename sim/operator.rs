@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde_json::Value;
+use wavetank_api::json::Value;
 
 use wavetank_api::http::Peer;
 use wavetank_api::{Method, Request};

@@ -21,9 +21,9 @@
 use core::time::Duration;
 
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use serde_saphyr::Spanned;
 use thiserror::Error;
+use wavetank_api::json::Value;
 
 use wavetank_api::kinds::KindId;
 

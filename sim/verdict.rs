@@ -4,7 +4,7 @@
 
 use core::time::Duration;
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 
 use wavetank_api::Time;
 use wavetank_api::selector::LabelSelector;
@@ -116,7 +116,7 @@ impl World {
             let selected = match (&selector, object.pointer("/metadata/labels")) {
                 (None, _) => true,
                 (Some(selector), Some(Value::Object(labels))) => selector.matches(labels),
-                (Some(selector), _) => selector.matches(&serde_json::Map::new()),
+                (Some(selector), _) => selector.matches(&wavetank_api::json::Map::new()),
             };
             let fits =
                 condition.is_none_or(|(field, expected)| text(lookup(&object, field)) == expected);
@@ -169,7 +169,7 @@ fn lookup<'a>(value: &'a Value, field: &str) -> Option<&'a Value> {
 fn text(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => text.to_string(),
         Some(other) => other.to_string(),
     }
 }

@@ -129,7 +129,7 @@ until: 5s
 }
 
 /// How long ago an event was last seen, in seconds.
-fn age(event: &serde_json::Value, now: Time) -> u64 {
+fn age(event: &wavetank_api::json::Value, now: Time) -> u64 {
     let times = [
         "/lastTimestamp",
         "/eventTime",

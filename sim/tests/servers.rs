@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 
 use wavetank_sim::{BEGINNING, Scenario, Seed, World};
 

@@ -29,7 +29,7 @@ mod typed;
 
 use std::sync::LazyLock;
 
-use serde_json::{Map, Value};
+use crate::json::{Map, Value};
 
 use self::compare::{Comparison, compare};
 use self::conflict::Conflict;
@@ -85,7 +85,7 @@ pub fn manager_name(field_manager: &str, user_agent: &str) -> String {
 pub fn reset_fields(paths: &[&[&str]]) -> Set {
     let mut set = Set::default();
     for path in paths {
-        let elements: Vec<String> = path
+        let elements: Vec<_> = path
             .iter()
             .map(|name| crate::fields::element::field(name))
             .collect();
@@ -120,7 +120,7 @@ pub fn track(live: Option<&Value>, new: &mut Value, writer: &Writer<'_>) {
     let sent = managers::take(new);
     let before = live.and_then(managers::of);
     let (ledger, trusted) = managers::choose(before, sent, !writer.subresource.is_empty());
-    let is_untracked = live.is_some() && ledger.as_array().is_none_or(Vec::is_empty);
+    let is_untracked = live.is_some() && ledger.as_array().is_none_or(|items| items.is_empty());
     if is_untracked {
         return;
     }
@@ -166,7 +166,7 @@ fn own_changes(entries: &mut Vec<Entry>, changes: Comparison, writer: &Writer<'_
     if !gained.is_empty() {
         let own = managers::entry(entries, Entry::update_of(writer));
         own.fields.unite(&gained);
-        own.time = Some(writer.now.to_rfc3339());
+        own.time = Some(writer.now.to_rfc3339().into());
     }
     entries.retain(|entry| !entry.fields.is_empty());
     managers::cap(entries);
@@ -248,7 +248,7 @@ fn merge_and_own(
     let mut named = extent::fields_of(applied, typed);
     named.subtract_deep(writer.reset);
     let own = managers::entry(&mut entries, Entry::apply_of(writer));
-    own.api_version = writer.api_version.to_owned();
+    own.api_version = writer.api_version.into();
     let last = core::mem::replace(&mut own.fields, named);
     let object = prune::prune(merged, &last, &entries, typed);
     let changes = compare(Some(live), Some(&object), typed, writer.reset);
@@ -260,7 +260,7 @@ fn merge_and_own(
     let own = managers::entry(&mut entries, Entry::apply_of(writer));
     own.fields.subtract(&NOBODYS);
     if is_changed || own.fields != last || own.time.is_none() {
-        own.time = Some(writer.now.to_rfc3339());
+        own.time = Some(writer.now.to_rfc3339().into());
     }
     entries.retain(|entry| !entry.fields.is_empty());
     Ok((object, entries))

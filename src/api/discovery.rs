@@ -13,8 +13,8 @@
 //!
 //! Book: `book/src/ground/wire.md`.
 
+use crate::json::{Value, json};
 use bytes::Bytes;
-use serde_json::{Value, json};
 
 use crate::kinds::{GROUPS, KINDS, Kind, POSTED, Posted, Subresource, SubresourceKind};
 
@@ -297,7 +297,7 @@ mod tests {
         serde_json::from_slice(bytes).unwrap()
     }
 
-    fn items(value: &Value, name: &str) -> Vec<Value> {
+    fn items(value: &Value, name: &str) -> crate::json::List {
         value[name].as_array().cloned().unwrap_or_default()
     }
 

@@ -21,10 +21,10 @@
 
 pub mod element;
 
-use serde_json::{Map, Value};
+use crate::json::{Map, Value};
 
 /// A node of the trie: its member mark and its children by path element.
-pub(crate) type Node = Map<String, Value>;
+pub(crate) type Node = Map;
 
 /// Marks a node with children as a member.
 const SELF: &str = ".";
@@ -153,12 +153,15 @@ pub(crate) fn child<'a>(node: &'a Node, element: &str) -> Option<&'a Node> {
 /// Answers whether anything is left of it; a node of which nothing is left must be
 /// removed, because an empty one is a member.
 fn settle(node: &mut Node, member: bool) -> bool {
-    node.remove(SELF);
-    if node.is_empty() {
+    let is_marked = node.contains_key(SELF);
+    if node.len() == usize::from(is_marked) {
+        node.clear();
         return member;
     }
-    if member {
-        node.insert(SELF.to_owned(), Value::Object(Node::new()));
+    match (is_marked, member) {
+        (false, true) => drop(node.insert(SELF, Value::Object(Node::new()))),
+        (true, false) => drop(node.remove(SELF)),
+        _ => {}
     }
     true
 }
@@ -188,7 +191,7 @@ fn insert(node: &mut Node, path: &[impl AsRef<str>]) {
     let Some(Value::Object(child)) = node.get_mut(first.as_ref()) else {
         let mut child = Node::new();
         insert(&mut child, rest);
-        node.insert(first.as_ref().to_owned(), Value::Object(child));
+        node.insert(first.as_ref(), Value::Object(child));
         return;
     };
     let member = rest.is_empty() || is_member(child);
@@ -199,7 +202,7 @@ fn insert(node: &mut Node, path: &[impl AsRef<str>]) {
 fn unite(node: &mut Node, other: &Node) {
     for (element, theirs) in children(other) {
         let Some(Value::Object(mine)) = node.get_mut(element) else {
-            node.insert(element.to_owned(), Value::Object(theirs.clone()));
+            node.insert(element, Value::Object(theirs.clone()));
             continue;
         };
         let member = is_member(mine) || is_member(theirs);

@@ -12,6 +12,7 @@ pub mod apply;
 pub mod discovery;
 pub mod fields;
 pub mod http;
+pub mod json;
 pub mod kinds;
 pub mod meta;
 pub mod names;

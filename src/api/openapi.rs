@@ -18,8 +18,8 @@
 
 use std::sync::LazyLock;
 
+use crate::json::{Map, Value, json};
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::kinds::{KINDS, POSTED, root_path};
@@ -60,7 +60,7 @@ static INDEX: LazyLock<Bytes> = LazyLock::new(|| {
         let url = format!("/openapi/v3/{}?hash={}", document.path, document.hash);
         (document.path.clone(), json!({ "serverRelativeURL": url }))
     };
-    let paths: Map<String, Value> = DOCUMENTS.iter().map(entry).collect();
+    let paths: Map = DOCUMENTS.iter().map(entry).collect();
     Bytes::from(json!({ "paths": paths }).to_string())
 });
 

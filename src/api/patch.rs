@@ -21,17 +21,19 @@ pub mod json;
 pub mod merge;
 pub mod strategic;
 
-use serde_json::Value;
+use crate::json::{Value, text_of};
 
 use crate::status::{Reason, Status};
 
 /// Reads a body as JSON, or says why it is none in the words of Go's decoder.
 pub fn decode(body: &[u8]) -> Result<Value, Status> {
-    serde_json::from_slice(body).map_err(|error| {
+    let text = text_of(body);
+    serde_json::from_str(&text).map_err(|error| {
         if error.is_eof() {
             return Status::bad_request("unexpected end of JSON input");
         }
-        let line = body
+        let line = text
+            .as_bytes()
             .split(|b| *b == b'\n')
             .nth(error.line().saturating_sub(1));
         let at = line.and_then(|line| line.get(error.column().saturating_sub(1)));

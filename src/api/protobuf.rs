@@ -15,7 +15,7 @@
 //!
 //! Book: `book/src/ground/wire.md`.
 
-use serde_json::{Map, Value};
+use crate::json::{Map, Value};
 
 use crate::kinds::{KindId, VirtualId};
 use crate::schema::{Schema, TypeId};
@@ -106,8 +106,8 @@ pub fn decode(bytes: &[u8]) -> Result<Value, Error> {
     };
     let mut object = Map::new();
     values::message(raw, message, &mut object)?;
-    object.insert("apiVersion".to_string(), api_version.into());
-    object.insert("kind".to_string(), kind.into());
+    object.insert("apiVersion", api_version.into());
+    object.insert("kind", kind.into());
     let mut value = Value::Object(object);
     strict::check(&mut value, ty)?;
     Ok(value)

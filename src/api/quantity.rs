@@ -512,10 +512,10 @@ impl Serialize for Quantity {
 impl<'de> Deserialize<'de> for Quantity {
     /// From a string, or from a bare number as in `cpu: 2`.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match serde_json::Value::deserialize(deserializer)? {
-            serde_json::Value::String(text) => Quantity::parse(&text),
-            serde_json::Value::Number(number) => Quantity::parse(&number.to_string()),
-            serde_json::Value::Null => Ok(Quantity::ZERO),
+        match crate::json::Value::deserialize(deserializer)? {
+            crate::json::Value::String(text) => Quantity::parse(&text),
+            crate::json::Value::Number(number) => Quantity::parse(&number.to_string()),
+            crate::json::Value::Null => Ok(Quantity::ZERO),
             _ => Err(Error::Format),
         }
         .map_err(serde::de::Error::custom)

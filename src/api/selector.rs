@@ -18,8 +18,8 @@ use core::fmt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::json::{Map, Value};
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
 
 pub use field::{FieldSelector, FieldTerm};
 
@@ -100,7 +100,7 @@ impl Labels for BTreeMap<String, String> {
 }
 
 /// `metadata.labels` of an object in work.
-impl Labels for Map<String, Value> {
+impl Labels for Map {
     fn label(&self, key: &str) -> Option<&str> {
         self.get(key)?.as_str()
     }
@@ -248,11 +248,11 @@ impl LabelSelector {
 
     /// Reads the object form, `{"matchLabels":{…},"matchExpressions":[…]}`. Null is
     /// [`LabelSelector::NOTHING`], `{}` is everything.
-    pub fn from_value(value: &Value) -> Result<Self, Error> {
-        if value.is_null() {
+    pub fn from_value<'de>(value: impl Deserializer<'de>) -> Result<Self, Error> {
+        let form = Option::<ObjectForm>::deserialize(value);
+        let Some(form) = form.map_err(|error| Error(error.to_string()))? else {
             return Ok(LabelSelector::NOTHING);
-        }
-        let form = ObjectForm::deserialize(value).map_err(|error| Error(error.to_string()))?;
+        };
         let mut requirements = Vec::new();
         for (key, value) in form.match_labels {
             requirements.push(Requirement::new(key, Operator::Equals, [value])?);
@@ -367,8 +367,8 @@ impl fmt::Display for LabelSelector {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::json;
     use proptest::prelude::*;
-    use serde_json::json;
 
     fn labels(text: &str) -> BTreeMap<Arc<str>, Arc<str>> {
         let pairs = text.split(',').filter_map(|pair| pair.split_once('='));

@@ -11,9 +11,9 @@
 
 use core::fmt;
 
+use crate::json::Value;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// A `meta.k8s.io/v1` (written as `v1`) Status, fields in upstream's order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -403,7 +403,7 @@ impl Status {
 
     /// The same as a JSON value.
     pub fn to_value(&self) -> Value {
-        serde_json::to_value(self).unwrap_or_default()
+        serde_json::to_value(self).unwrap_or_default().into()
     }
 }
 

@@ -4,7 +4,7 @@
 //! The API server decodes every JSON and YAML body here (binary ones: [`crate::protobuf`]), so the
 //! rest of the server meets only values that fit their type. Upstream does this with Go's typed
 //! structs (`sigs.k8s.io/json`, `apimachinery/pkg/runtime/serializer`); we walk a
-//! [`serde_json::Value`] beside its [`crate::schema`].
+//! [`crate::json::Value`] beside its [`crate::schema`].
 //!
 //! 1. A value that passed fits its type, and passes again unchanged:
 //!    `what_passed_fits_and_passes_unchanged`.
@@ -16,7 +16,7 @@
 //!
 //! Book: `book/src/ground/wire.md`.
 
-use serde_json::Value;
+use crate::json::Value;
 
 use crate::kinds::{KindId, VirtualId};
 use crate::schema::{Schema, TypeId};
@@ -130,7 +130,13 @@ pub fn parse(bytes: &[u8], encoding: Encoding) -> Result<(Value, Vec<String>), E
 /// and reports unknown fields, drops nulls and optional lists and maps that are empty, and makes
 /// quantities and times canonical.
 pub fn check(value: &mut Value, ty: TypeId) -> Result<Vec<String>, Error> {
-    check::run(Schema::builtin(), value, ty)
+    check::run(Schema::builtin(), value, None, ty)
+}
+
+/// The same for a value that was made from one that has been checked: what they share is passed
+/// over.
+pub fn check_change(value: &mut Value, old: &Value, ty: TypeId) -> Result<Vec<String>, Error> {
+    check::run(Schema::builtin(), value, Some(old), ty)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 
 use wavetank_api::status::Cause;
 use wavetank_api::{Status, Time};

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 
 use wavetank_api::http::Peer;
 use wavetank_api::{KindId, Request, Status, Time};

@@ -9,7 +9,7 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 
 use wavetank_api::status::{Named, quote};
 use wavetank_api::{Method, Status};

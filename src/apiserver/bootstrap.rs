@@ -6,7 +6,7 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
-use serde_json::{Value, json};
+use wavetank_api::json::{Value, json};
 
 use wavetank_api::http::Peer;
 use wavetank_api::{Method, Request};

@@ -16,7 +16,7 @@ use core::ops::Bound;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 
 use wavetank_api::kinds::KINDS;
 use wavetank_api::{KindId, Revision};

@@ -5,7 +5,7 @@
 //! Book: `book/src/control-plane/apiserver.md`.
 
 use bytes::Bytes;
-use serde_json::Value;
+use wavetank_api::json::Value;
 
 use wavetank_api::kinds::VirtualId;
 use wavetank_api::protobuf;
@@ -243,8 +243,8 @@ impl Call {
             _ => {}
         }
         if let Some(object) = value.as_object_mut() {
-            object.insert("kind".into(), kind.into());
-            object.insert("apiVersion".into(), api_version.into());
+            object.insert("kind", kind.into());
+            object.insert("apiVersion", api_version.into());
         }
         Ok(value)
     }

@@ -62,7 +62,7 @@ pub(crate) enum Task {
     /// Wait until the cache has seen this server's key.
     Renewed,
     /// Sign a token for a service account.
-    Token(serde_json::Value),
+    Token(wavetank_api::json::Value),
 }
 
 /// What a verb wants next.

@@ -7,7 +7,7 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 
 use wavetank_api::kinds::events;
 use wavetank_api::{KindId, Status, Time};
@@ -75,7 +75,7 @@ fn draw_name(core: &mut Core, object: &mut Value, route: &mut Route) {
     route.name = core
         .chance
         .generate_name(metadata::text(object, "generateName"));
-    metadata::of(object).insert("name".into(), route.name.as_str().into());
+    metadata::of(object).insert("name", route.name.as_str().into());
 }
 
 impl Create {

@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 
 use wavetank_api::kinds::VirtualId;
 use wavetank_api::status::{Cause, Named};
@@ -323,10 +323,10 @@ fn set_deletion(new: &mut Value, old: &Value, seconds: i64, now: Time) {
     };
     let generation = metadata::number(old, "generation").filter(|generation| *generation > 0);
     let map = metadata::of(new);
-    map.insert("deletionTimestamp".into(), at.to_rfc3339().into());
-    map.insert("deletionGracePeriodSeconds".into(), seconds.into());
+    map.insert("deletionTimestamp", at.to_rfc3339().into());
+    map.insert("deletionGracePeriodSeconds", seconds.into());
     if let Some(generation) = generation {
-        map.insert("generation".into(), generation.saturating_add(1).into());
+        map.insert("generation", generation.saturating_add(1).into());
     }
 }
 
@@ -335,7 +335,7 @@ fn set_finalizers(object: &mut Value, finalizers: &[String]) {
     if finalizers.is_empty() {
         map.remove("finalizers");
     } else {
-        map.insert("finalizers".into(), finalizers.into());
+        map.insert("finalizers", finalizers.into());
     }
 }
 
@@ -351,13 +351,13 @@ fn delete_namespace(old: &Value, now: Time) -> Outcome {
         };
     }
     let mut new = old.clone();
-    metadata::of(&mut new).insert("deletionTimestamp".into(), now.to_rfc3339().into());
+    metadata::of(&mut new).insert("deletionTimestamp", now.to_rfc3339().into());
     if let Some(object) = new.as_object_mut() {
         let status = object
             .entry("status")
-            .or_insert_with(|| Value::Object(serde_json::Map::new()));
+            .or_insert_with(|| Value::Object(wavetank_api::json::Map::new()));
         if let Some(status) = status.as_object_mut() {
-            status.insert("phase".into(), "Terminating".into());
+            status.insert("phase", "Terminating".into());
         }
     }
     Outcome::Put(new)
@@ -367,7 +367,7 @@ fn has_no_finalizers(namespace: &Value) -> bool {
     let spec = namespace
         .pointer("/spec/finalizers")
         .and_then(Value::as_array);
-    spec.is_none_or(Vec::is_empty) && metadata::finalizers(namespace).is_empty()
+    spec.is_none_or(|items| items.is_empty()) && metadata::finalizers(namespace).is_empty()
 }
 
 /// Whether an update leaves nothing that holds a terminating object (`ShouldDeleteDuringUpdate`).

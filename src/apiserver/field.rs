@@ -11,7 +11,7 @@
 
 use core::fmt;
 
-use serde_json::Value;
+use wavetank_api::json::{List, Value};
 
 /// What is wrong with a field; the closed set of upstream's `field.ErrorType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,7 +259,7 @@ impl<'v> Field<'_, 'v> {
         let list = self
             .value
             .and_then(Value::as_array)
-            .map(Vec::as_slice)
+            .map(List::as_slice)
             .unwrap_or_default();
         list.iter().enumerate().map(|(at, value)| Field {
             path: Path {
@@ -414,7 +414,7 @@ impl<'v> Field<'_, 'v> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     #[test]
     fn paths_and_texts_are_upstreams() {

@@ -185,7 +185,7 @@ fn bad_version(text: &str) -> Refusal {
 
 /// Names fields as the stored kind does, and refuses those that cannot be selected.
 fn convert_fields(kind: KindId, fields: &mut FieldSelector) -> Result<(), Refusal> {
-    let known = (registry::strategy(kind.stored_as()).fields)(&serde_json::Value::Null);
+    let known = (registry::strategy(kind.stored_as()).fields)(&wavetank_api::json::Value::Null);
     for term in &mut fields.terms {
         if matches!(term.field.as_str(), "metadata.name" | "metadata.namespace") {
             continue;

@@ -9,7 +9,7 @@
 
 use std::sync::LazyLock;
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 
 use wavetank_api::apply::{self, Writer};
 use wavetank_api::fields::Set;

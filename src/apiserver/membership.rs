@@ -17,7 +17,7 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use serde_json::{Value, json};
+use wavetank_api::json::{Value, json};
 
 use wavetank_api::{KindId, Request, Revision, Time};
 use wavetank_store::{Event, LeaseId, Op, Range, Txn};

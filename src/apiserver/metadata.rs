@@ -9,7 +9,7 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
-use serde_json::{Map, Value};
+use wavetank_api::json::{Map, Text, Value};
 
 use wavetank_api::status::quote;
 use wavetank_api::{KindId, Revision, Status, Time};
@@ -20,7 +20,7 @@ use crate::reply::Refusal;
 use crate::route::{Route, named};
 
 /// `metadata` of an object in work; made when it is missing.
-pub(crate) fn of(object: &mut Value) -> &mut Map<String, Value> {
+pub(crate) fn of(object: &mut Value) -> &mut Map {
     if !object.is_object() {
         *object = Value::Object(Map::new());
     }
@@ -73,7 +73,7 @@ pub(crate) fn check_namespace(object: &mut Value, namespace: &str) -> Result<(),
     if namespace.is_empty() {
         metadata.remove("namespace");
     } else if said.is_empty() {
-        metadata.insert("namespace".into(), namespace.into());
+        metadata.insert("namespace", namespace.into());
     } else if said != namespace {
         let message = "the namespace of the provided object does not match the namespace sent on \
                        the request";
@@ -107,10 +107,10 @@ pub(crate) fn begin_life(object: &mut Value, kind: KindId, uid: String, now: Tim
     ] {
         metadata.remove(field);
     }
-    metadata.insert("uid".into(), uid.into());
-    metadata.insert("creationTimestamp".into(), now.to_rfc3339().into());
+    metadata.insert("uid", uid.into());
+    metadata.insert("creationTimestamp", now.to_rfc3339().into());
     if has_generation {
-        metadata.insert("generation".into(), 1.into());
+        metadata.insert("generation", 1.into());
     }
 }
 
@@ -135,7 +135,7 @@ pub(crate) fn carry_over(new: &mut Value, old: &Value, route: &Route) -> Result<
     let metadata = of(new);
     for field in kept {
         match old.and_then(|old| old.get(field)) {
-            Some(value) => metadata.insert(field.into(), value.clone()),
+            Some(value) => metadata.insert(field, value.clone()),
             None => metadata.remove(field),
         };
     }
@@ -156,7 +156,7 @@ pub(crate) fn check_version(
             return Ok(());
         }
         let mut errors = Errors::new();
-        let root = Value::String(String::new());
+        let root = Value::from("");
         let mut error =
             Field::root(&root).error(FieldErrorKind::Invalid, "must be specified for an update");
         error.path = "metadata.resourceVersion".to_string();
@@ -178,7 +178,7 @@ pub(crate) fn check_version(
 
 /// The generation grows by one when anything outside metadata and status has changed (A13).
 pub(crate) fn count_generation(new: &mut Value, old: &Value) {
-    let rest = |object: &Value| -> Vec<(String, Value)> {
+    let rest = |object: &Value| -> Vec<(Text, Value)> {
         let fields = object.as_object().into_iter().flatten();
         let desired = fields.filter(|(k, _)| !matches!(k.as_str(), "metadata" | "status"));
         desired
@@ -194,7 +194,7 @@ pub(crate) fn count_generation(new: &mut Value, old: &Value) {
     };
     if !is_same {
         let generation = number(old, "generation").unwrap_or(0).saturating_add(1);
-        of(new).insert("generation".into(), generation.into());
+        of(new).insert("generation", generation.into());
     }
 }
 

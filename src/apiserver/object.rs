@@ -15,7 +15,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use serde::de::IgnoredAny;
-use serde_json::{Map, Value};
+use wavetank_api::json::{self, Map, Value};
 
 use wavetank_api::kinds::KINDS;
 use wavetank_api::selector::{FieldSelector, LabelSelector, Labels};
@@ -71,11 +71,14 @@ pub(crate) fn encode(kind: KindId, object: &mut Value) -> Bytes {
     };
     if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("resourceVersion");
-        write_entries(&mut out, metadata.iter(), true);
+        json::write_fields(metadata.iter(), &mut out);
     }
     out.push(b'}');
-    let rest = fields.iter().filter(|(key, _)| !is_in_head(key));
-    write_entries(&mut out, rest, false);
+    let mut rest = fields.iter().filter(|(key, _)| !is_in_head(key)).peekable();
+    if rest.peek().is_some() {
+        out.push(b',');
+    }
+    json::write_fields(rest, &mut out);
     out.push(b'}');
     Bytes::copy_from_slice(&out) // kept as long as the version, so without room to grow
 }
@@ -85,26 +88,9 @@ fn is_in_head(key: &str) -> bool {
     matches!(key, "apiVersion" | "kind" | "metadata")
 }
 
-fn write_entries<'a>(
-    out: &mut Vec<u8>,
-    entries: impl Iterator<Item = (&'a String, &'a Value)>,
-    mut first: bool,
-) {
-    for (key, value) in entries {
-        if !first {
-            out.push(b',');
-        }
-        first = false;
-        // Writing to a Vec cannot fail, and keys are strings.
-        let _ = serde_json::to_writer(&mut *out, key);
-        out.push(b':');
-        let _ = serde_json::to_writer(&mut *out, value);
-    }
-}
-
 /// The object of these stored bytes, with its resourceVersion; `None` for bytes that are none.
 pub(crate) fn decode(bytes: &[u8], revision: Revision) -> Option<Value> {
-    let mut value: Value = serde_json::from_slice(bytes).ok()?;
+    let mut value: Value = json::read(bytes).ok()?;
     set_version(&mut value, revision)?;
     Some(value)
 }
@@ -112,7 +98,7 @@ pub(crate) fn decode(bytes: &[u8], revision: Revision) -> Option<Value> {
 /// Gives an object the resourceVersion that `encode` took from it; `None`: it has no metadata.
 pub(crate) fn set_version(object: &mut Value, revision: Revision) -> Option<()> {
     let metadata = object.get_mut("metadata")?.as_object_mut()?;
-    metadata.insert("resourceVersion".into(), revision.to_string().into());
+    metadata.insert("resourceVersion", revision.to_string().into());
     Some(())
 }
 
@@ -256,7 +242,7 @@ impl Labels for Object {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     #[test]
     fn decode_after_encode_gives_the_same_object() {

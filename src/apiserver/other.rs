@@ -5,7 +5,7 @@
 //! Book: `book/src/control-plane/apiserver.md`.
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use wavetank_api::json::{Value, json};
 
 use wavetank_api::discovery::{self, Aggregated};
 use wavetank_api::openapi::Document;

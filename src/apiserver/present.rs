@@ -7,7 +7,7 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
-use serde_json::{Value, json};
+use wavetank_api::json::{Value, json};
 
 use wavetank_api::kinds::events;
 use wavetank_api::{KindId, Revision, Time};

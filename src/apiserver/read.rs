@@ -8,7 +8,7 @@
 //!
 //! Book: `book/src/control-plane/watch-cache.md`.
 
-use serde_json::json;
+use wavetank_api::json::json;
 
 use wavetank_api::status::{Cause, quote};
 use wavetank_api::{Response, Revision, Status};

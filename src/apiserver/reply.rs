@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use wavetank_api::json::{Value, json};
 
 use wavetank_api::{KindId, Response, Revision, Status, Time};
 

@@ -9,7 +9,7 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
-use serde_json::{Value, json};
+use wavetank_api::json::{Value, json};
 
 use wavetank_api::kinds::{Posted, VirtualId};
 use wavetank_api::status::{Cause, Named};

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use wavetank_api::json::{Map, Value, json};
 
 use wavetank_api::{KindId, Revision};
 use wavetank_store::{Compare, Key, Op};
@@ -226,8 +226,8 @@ impl Draw<'_> {
                 }
             },
         };
-        spec.insert("clusterIP".into(), ip.as_str().into());
-        spec.insert("clusterIPs".into(), json!([ip]));
+        spec.insert("clusterIP", ip.as_str().into());
+        spec.insert("clusterIPs", json!([ip]));
     }
 
     /// Free addresses are drawn above the first block, which is left to those who choose
@@ -269,7 +269,7 @@ impl Draw<'_> {
         let kind = text(spec, "type").to_string();
         let allocates = spec.get("allocateLoadBalancerNodePorts") != Some(&Value::Bool(false));
         let wants = kind == "NodePort" || (kind == "LoadBalancer" && allocates);
-        let ports = spec.get_mut("ports").and_then(Value::as_array_mut);
+        let ports = spec.get_mut("ports").map(Value::items_mut);
         for (at, port) in ports.into_iter().flatten().enumerate() {
             let Some(port) = port.as_object_mut() else {
                 continue;
@@ -307,12 +307,12 @@ impl Draw<'_> {
         }
     }
 
-    fn draw_port(&mut self, port: &mut Map<String, Value>, at: usize, errors: &mut Errors) {
+    fn draw_port(&mut self, port: &mut Map, at: usize, errors: &mut Errors) {
         let range = &self.core.config.node_port_range;
         let (low, high) = (u64::from(*range.start()), u64::from(*range.end()) + 1);
         match self.any(low, high, port_key) {
             Some(number) => {
-                port.insert("nodePort".into(), number.into());
+                port.insert("nodePort", number.into());
             }
             None => {
                 let detail = "failed to allocate a nodePort: range is full".to_string();
@@ -322,12 +322,12 @@ impl Draw<'_> {
     }
 }
 
-fn text<'a>(spec: &'a Map<String, Value>, field: &str) -> &'a str {
+fn text<'a>(spec: &'a Map, field: &str) -> &'a str {
     spec.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The address the client asks for, in the old field or the first of the new.
-fn said_ip(spec: &Map<String, Value>) -> String {
+fn said_ip(spec: &Map) -> String {
     let first = spec
         .get("clusterIPs")
         .and_then(|ips| ips.get(0))

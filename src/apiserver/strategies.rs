@@ -6,7 +6,7 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 use wavetank_api::kinds::KindId;
 use wavetank_api::schema::Schema;
 

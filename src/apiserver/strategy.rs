@@ -7,14 +7,16 @@
 //! 1. Every function here is pure: the same object, context and view give the same result.
 //! 2. Defaulting is idempotent.
 //! 3. None of them panics on an object that passed decoding (right types, possibly missing fields).
-//! 4. `fields` and `row` look at nothing but what their paths name:
+//! 4. Defaulting looks at nothing but `defaulted`:
+//!    `defaults_are_set_only_where_they_are_said_to_be`.
+//! 5. `fields` and `row` look at nothing but what their paths name:
 //!    `fields_and_rows_look_only_where_their_paths_lead`.
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 
 use wavetank_api::Time;
 use wavetank_api::kinds::KindId;
@@ -25,6 +27,8 @@ use crate::field::Errors;
 pub struct Strategy {
     /// Fills in what the client left out. Idempotent; runs after decoding and after each patch.
     pub default: fn(&mut Value),
+    /// The top-level fields that `default` reads and sets.
+    pub defaulted: &'static [&'static str],
     /// Before a create: drops what clients may not set (status), sets first values (phase).
     /// `metadata` is the pipeline's: it sets uid, creationTimestamp, generation and so on.
     pub prepare_create: fn(&mut Value, &Context<'_>),
@@ -65,6 +69,22 @@ pub struct Strategy {
     pub row_paths: &'static [&'static str],
     /// How a delete goes: at once, or by way of a grace period.
     pub graceful: fn(&Value, &DeleteOptions) -> Grace,
+}
+
+impl Strategy {
+    // ANCHOR: default_change
+    /// Fills in what a change of an object left out; what it shares with `old` has its
+    /// defaults.
+    pub fn default_change(&self, new: &mut Value, old: &Value) {
+        let is_shared = |field: &&str| match (new.get(*field), old.get(*field)) {
+            (Some(new), Some(old)) => new.is_same(old),
+            (new, old) => new.is_none() && old.is_none(),
+        };
+        if !self.defaulted.iter().all(is_shared) {
+            (self.default)(new);
+        }
+    }
+    // ANCHOR_END: default_change
 }
 
 /// What is known while a request is worked on.

@@ -9,7 +9,7 @@
 
 use std::sync::LazyLock;
 
-use serde_json::{Value, json};
+use wavetank_api::json::{Value, json};
 
 use wavetank_api::kinds::KINDS;
 use wavetank_api::{KindId, Time};

@@ -5,7 +5,7 @@
 use core::time::Duration;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use wavetank_api::json::{Value, json};
 
 use wavetank_api::http::Peer;
 use wavetank_api::{Method, Request, Response, Revision, Time};

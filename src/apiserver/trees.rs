@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 
 use wavetank_api::Revision;
 use wavetank_store::{Key, KeyValue};
@@ -65,7 +65,7 @@ impl Trees {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     fn version(key: &str, revision: u64) -> KeyValue {
         let revision = Revision(revision);

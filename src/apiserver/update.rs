@@ -10,7 +10,7 @@
 //! Book: `book/src/control-plane/apiserver.md`.
 
 use bytes::Bytes;
-use serde_json::Value;
+use wavetank_api::json::Value;
 
 use wavetank_api::kinds::{VirtualId, events};
 use wavetank_api::schema::{Schema, TypeId};
@@ -147,7 +147,7 @@ impl Update {
         metadata::check_version(&new, current.revision, route, is_put)?;
         metadata::carry_over(&mut new, old, route)?;
         let strategy = registry::strategy(write.kind);
-        (strategy.default)(&mut new);
+        strategy.default_change(&mut new, old);
         let (cache, seen) = (&core.cache, &write.seen);
         let view = SeenView { cache, seen };
         admit(
@@ -168,7 +168,7 @@ impl Update {
         }
         let allocation = services::allocate(core, write, &mut new, Some(old), route)?;
         let version = current.revision.to_string();
-        metadata::of(&mut new).insert("resourceVersion".into(), version.into());
+        metadata::of(&mut new).insert("resourceVersion", version.into());
         let mut decision = settle(new, old, write.kind, self.reply());
         if matches!(decision.outcome, Outcome::Put(_)) {
             allocation.add_to(&mut decision);
@@ -251,6 +251,7 @@ impl Update {
             true => schema.virtual_kind(VirtualId::Scale),
             false => schema.kind(self.route.kind),
         };
+        let before = base.clone();
         let patched = match patch_type {
             PatchType::Json => patch::json::apply(base, body),
             PatchType::Merge => patch::merge::apply(base, body),
@@ -262,7 +263,7 @@ impl Update {
             }
         };
         let mut new = patched.map_err(Box::new)?;
-        self.check_patched(&mut new, ty, call)?;
+        self.check_patched(&mut new, &before, ty, call)?;
         events::convert(&mut new, self.route.kind.stored_as());
         Ok(if is_scale {
             apply_scale(old, &new)
@@ -288,8 +289,14 @@ impl Update {
     }
 
     /// What a patch made must fit the type again; unknown fields are as in a body.
-    fn check_patched(&self, new: &mut Value, ty: TypeId, call: &mut Call) -> Result<(), Refusal> {
-        let complaints = match strict::check(new, ty) {
+    fn check_patched(
+        &self,
+        new: &mut Value,
+        old: &Value,
+        ty: TypeId,
+        call: &mut Call,
+    ) -> Result<(), Refusal> {
+        let complaints = match strict::check_change(new, old, ty) {
             Ok(complaints) => complaints,
             Err(error) => {
                 let (value, why) = self.at_fault(new, &error.to_string());
@@ -317,7 +324,7 @@ impl Update {
 fn go_value(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => text.to_string(),
         Value::Array(items) => {
             let items: Vec<_> = items.iter().map(go_value).collect();
             format!("[{}]", items.join(" "))
@@ -367,7 +374,7 @@ fn applied(
     metadata::check_namespace(&mut object, &route.namespace)?;
     let name = metadata::text(&object, "name").to_string();
     if name.is_empty() {
-        metadata::of(&mut object).insert("name".into(), route.name.as_str().into());
+        metadata::of(&mut object).insert("name", route.name.as_str().into());
     }
     Ok(object)
 }
@@ -385,7 +392,7 @@ fn prepare_and_validate(
         "finalize" => only_field(new, old, "finalizers"),
         _ => (strategy.prepare_update)(new, old),
     }
-    (strategy.default)(new);
+    strategy.default_change(new, old);
     if strategy.has_generation && route.subresource != "status" {
         metadata::count_generation(new, old);
     }
@@ -405,13 +412,13 @@ fn only_field(new: &mut Value, old: &Value, field: &str) {
     let metadata = new.get("metadata").cloned();
     *new = old.clone();
     if let (Some(object), Some(metadata)) = (new.as_object_mut(), metadata) {
-        object.insert("metadata".into(), metadata);
+        object.insert("metadata", metadata);
     }
     let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut) else {
         return;
     };
     match wanted {
-        Some(value) => spec.insert(field.into(), value),
+        Some(value) => spec.insert(field, value),
         None => spec.remove(field),
     };
 }

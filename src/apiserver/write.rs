@@ -17,7 +17,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 
 use wavetank_api::{KindId, Revision, Status, Time};
 use wavetank_store::{Compare, Key, KeyValue, LeaseId, Op as StoreOp, Txn, TxnResult};

@@ -1,13 +1,15 @@
 //! What differs between two objects, as three sets of fields.
 //!
-//! Every write is compared, so the walk first looks whether two values are equal and goes down only
-//! where they are not; a heartbeat that moves one time stamp costs one path.
+//! Every write is compared, so the walk goes down only where two values differ, and what two
+//! versions of an object share is equal without a look; a heartbeat that moves one time stamp costs
+//! one path.
 //!
 //! Book: `book/src/control-plane/patch.md`.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-use serde_json::{Map, Value, json};
+use crate::json::{Map, Text, Value, json};
 
 use super::NOBODYS;
 use super::typed::{Structure, Typed, item_element};
@@ -42,35 +44,39 @@ pub(super) fn compare(
         server: Some(NOBODYS.root()),
         reset: Some(reset.root()),
     };
-    walk.compare(old, new, typed, ignored);
+    if old != new {
+        walk.compare(old, new, typed, ignored);
+    }
     walk.found
 }
 
 /// What a new object of `new`'s kind has before anybody wrote to it: the structs that upstream's Go
 /// types hold by value. Nobody adds them, so nobody owns them.
 pub(super) fn empty_object(new: &Value) -> Value {
-    let template = json!({"metadata": {}, "spec": {"containers": []}});
-    let known = json!({
-        "metadata": {},
-        "spec": {"containers": [], "strategy": {}, "template": template},
-        "status": {
-            "loadBalancer": {}, "nodeInfo": {}, "daemonEndpoints": {"kubeletEndpoint": {}},
-        },
-        "involvedObject": {}, "source": {}, "regarding": {}, "deprecatedSource": {},
+    static KNOWN: LazyLock<Value> = LazyLock::new(|| {
+        let template = json!({"metadata": {}, "spec": {"containers": []}});
+        json!({
+            "metadata": {},
+            "spec": {"containers": [], "strategy": {}, "template": template},
+            "status": {
+                "loadBalancer": {}, "nodeInfo": {}, "daemonEndpoints": {"kubeletEndpoint": {}},
+            },
+            "involvedObject": {}, "source": {}, "regarding": {}, "deprecatedSource": {},
+        })
     });
-    fn common(known: Value, new: &Value) -> Value {
+    fn common(known: &Value, new: &Value) -> Value {
         match (known, new) {
             (Value::Object(known), Value::Object(new)) => {
-                let shared = known.into_iter().filter_map(|(name, known)| {
-                    let inner = new.get(&name)?;
-                    Some((name, common(known, inner)))
+                let shared = known.iter().filter_map(|(name, known)| {
+                    let inner = new.get(name)?;
+                    Some((name.clone(), common(known, inner)))
                 });
                 Value::Object(shared.collect())
             }
-            (known, _) => known,
+            (known, _) => known.clone(),
         }
     }
-    common(known, new)
+    common(&KNOWN, new)
 }
 
 /// Where the walk is in the tries of fields to pass over.
@@ -100,11 +106,12 @@ impl<'a> Ignored<'a> {
 }
 
 struct Walk {
-    path: Vec<String>,
+    path: Vec<Text>,
     found: Comparison,
 }
 
 impl Walk {
+    /// Compares two values that are not equal.
     fn compare(
         &mut self,
         old: Option<&Value>,
@@ -112,9 +119,6 @@ impl Walk {
         at: Typed<'_>,
         ignored: Ignored<'_>,
     ) {
-        if old == new {
-            return;
-        }
         let of = |value: Option<&Value>| {
             value
                 .filter(|value| !value.is_null())
@@ -182,7 +186,7 @@ impl Walk {
         for (name, before) in old {
             visit(name, Some(before), new.get(name));
         }
-        for (name, after) in new.iter().filter(|(name, _)| !old.contains_key(*name)) {
+        for (name, after) in new.iter().filter(|(name, _)| !old.contains_key(name)) {
             visit(name, None, Some(after));
         }
     }
@@ -195,7 +199,7 @@ impl Walk {
         at: Typed<'_>,
         structure: Structure<'_>,
     ) -> bool {
-        let mut pairs: BTreeMap<String, (Vec<&Value>, Vec<&Value>)> = BTreeMap::new();
+        let mut pairs: BTreeMap<Text, (Vec<&Value>, Vec<&Value>)> = BTreeMap::new();
         for item in old.and_then(Value::as_array).into_iter().flatten() {
             let Ok(element) = item_element(item, structure) else {
                 return false;

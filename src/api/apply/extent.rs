@@ -4,7 +4,7 @@
 
 use core::fmt;
 
-use serde_json::Value;
+use crate::json::{Text, Value};
 
 use super::typed::{Structure, Typed, item_element};
 use crate::fields::{Set, element};
@@ -17,7 +17,7 @@ pub(super) fn fields_of(object: &Value, typed: Typed<'_>) -> Set {
     set
 }
 
-fn collect(value: &Value, at: Typed<'_>, path: &mut Vec<String>, set: &mut Set) {
+fn collect(value: &Value, at: Typed<'_>, path: &mut Vec<Text>, set: &mut Set) {
     let structure = at.structure(value);
     match value {
         Value::Object(fields) if structure == Structure::Fields => {
@@ -96,10 +96,10 @@ fn visit(value: &Value, at: Typed<'_>, path: &mut String, errors: &mut Vec<Strin
         }
         Value::Array(items) => {
             let structure = at.structure(value);
-            let mut seen: Vec<String> = Vec::new();
+            let mut seen: Vec<Text> = Vec::new();
             for (index, item) in items.iter().enumerate() {
                 let element = match item_element(item, structure) {
-                    _ if structure == Structure::Leaf => format!("i:{index}"),
+                    _ if structure == Structure::Leaf => format!("i:{index}").into(),
                     Ok(element) => element,
                     Err(why) => {
                         return complain(errors, path, format!("element {index}: {why}"));
@@ -138,7 +138,7 @@ fn mismatch(value: &Value, shape: Shape) -> Option<String> {
     // Upstream prints the Go value it holds; for numbers that is its type.
     let found = match (shape, value) {
         (Shape::Int32 | Shape::Int64 | Shape::Float, value) => go_type(value).to_owned(),
-        (Shape::String | Shape::Bytes, Value::String(text)) => text.clone(),
+        (Shape::String | Shape::Bytes, Value::String(text)) => text.to_string(),
         (Shape::String | Shape::Bytes, value) => {
             format!("&value.valueUnstructured{{Value:{value}}}")
         }

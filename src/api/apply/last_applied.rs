@@ -7,7 +7,7 @@
 //!
 //! Book: `book/src/control-plane/patch.md`.
 
-use serde_json::Value;
+use crate::json::{Text, Value};
 
 use super::compare::compare;
 use super::conflict::Conflict;
@@ -72,7 +72,7 @@ pub(super) fn refresh(object: &mut Value, applied: &Value) {
         return;
     };
     annotations.remove(ANNOTATION);
-    let length = |(key, value): (&String, &Value)| key.len() + value.as_str().map_or(0, str::len);
+    let length = |(key, value): (&Text, &Value)| key.len() + value.as_str().map_or(0, str::len);
     let others: usize = annotations.iter().map(length).sum();
     if others + ANNOTATION.len() + text.len() <= ANNOTATIONS_BYTES_MAX {
         annotations.insert(ANNOTATION.to_owned(), text.into());

@@ -2,7 +2,7 @@
 //!
 //! Book: `book/src/control-plane/patch.md`.
 
-use serde_json::{Map, Value};
+use crate::json::{List, Map, Text, Value};
 
 use super::Writer;
 use crate::fields::Set;
@@ -16,13 +16,13 @@ const ANCIENT: &str = "ancient-changes";
 /// One manager's entry.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Entry {
-    pub manager: String,
+    pub manager: Text,
     /// Whether by applies; otherwise by other writes.
     pub applied: bool,
-    pub api_version: String,
-    pub subresource: String,
+    pub api_version: Text,
+    pub subresource: Text,
     /// RFC 3339; when this manager last changed something.
-    pub time: Option<String>,
+    pub time: Option<Text>,
     pub fields: Set,
 }
 
@@ -30,9 +30,9 @@ impl Entry {
     /// The empty entry that `writer`'s updates go to.
     pub fn update_of(writer: &Writer<'_>) -> Entry {
         Entry {
-            manager: name_of(writer).to_owned(),
-            api_version: writer.api_version.to_owned(),
-            subresource: writer.subresource.to_owned(),
+            manager: name_of(writer).into(),
+            api_version: writer.api_version.into(),
+            subresource: writer.subresource.into(),
             ..Entry::default()
         }
     }
@@ -115,9 +115,9 @@ pub(super) fn take(object: &mut Value) -> Option<Value> {
 
 /// Puts a ledger into an object; an empty one is left out.
 pub(super) fn put(object: &mut Value, ledger: Value) {
-    let is_empty = ledger.as_array().is_none_or(Vec::is_empty);
+    let is_empty = ledger.as_array().is_none_or(|items| items.is_empty());
     if let (false, Some(Value::Object(meta))) = (is_empty, object.get_mut("metadata")) {
-        meta.insert("managedFields".to_owned(), ledger);
+        meta.insert("managedFields", ledger);
     }
 }
 
@@ -136,7 +136,7 @@ pub(super) fn choose(
                 [only] => only.as_object().is_some_and(Map::is_empty),
                 _ => false,
             };
-            let sent = Value::Array(if is_reset { Vec::new() } else { sent });
+            let sent = Value::Array(if is_reset { List::new() } else { sent });
             match read(sent, false) {
                 Ok(entries) => (write(entries), is_reset && live.is_none()),
                 Err(_) => (live.cloned().unwrap_or_default(), true),
@@ -178,7 +178,7 @@ fn read_entry(item: Value, index: usize, trusted: bool) -> Result<Entry, String>
     let fields = item.remove("fieldsV1").unwrap_or_default();
     let mut text = |name: &str| match item.remove(name) {
         Some(Value::String(text)) => text,
-        _ => String::new(),
+        _ => Text::default(),
     };
     let applied = match text("operation").as_str() {
         "Apply" => true,
@@ -227,14 +227,15 @@ pub(super) fn write(mut entries: Vec<Entry>) -> Value {
 
 fn write_entry(entry: Entry) -> Value {
     let mut item = Map::new();
-    let mut put = |name: &str, value: Value| item.insert(name.to_owned(), value);
-    put("operation", entry.operation().into());
+    let mut put = |name: &str, value: Value| item.insert(name, value);
+    let operation = entry.operation();
     put("apiVersion", entry.api_version.into());
     put("fieldsType", "FieldsV1".into());
     put("fieldsV1", entry.fields.into_value());
     if !entry.manager.is_empty() {
         put("manager", entry.manager.into());
     }
+    put("operation", operation.into());
     if !entry.subresource.is_empty() {
         put("subresource", entry.subresource.into());
     }
@@ -253,15 +254,15 @@ pub(super) fn cap(entries: &mut Vec<Entry>) {
     entries.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     entries.sort_by_key(|entry| entry.manager != ANCIENT);
     let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
-    let mut seen: Vec<(String, usize)> = Vec::new();
+    let mut seen: Vec<(Text, usize)> = Vec::new();
     for entry in core::mem::take(entries) {
         let first = seen
             .iter()
             .find(|(version, _)| *version == entry.api_version);
         match first.and_then(|(_, at)| kept.get_mut(*at)) {
             Some(bucket) if !entry.applied && updates > UPDATE_ENTRIES_MAX => {
-                bucket.manager = ANCIENT.to_owned();
-                bucket.subresource = String::new();
+                bucket.manager = ANCIENT.into();
+                bucket.subresource = Text::default();
                 bucket.fields.unite(&entry.fields);
                 bucket.time = entry.time;
                 updates -= 1;

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value};
+use crate::json::{Map, Text, Value};
 
 use super::typed::{Structure, Typed, item_element};
 
@@ -16,17 +16,13 @@ pub(super) fn merge(live: &Value, applied: &Value, at: Typed<'_>) -> Result<Valu
             merge_fields(live, applied, at).map(Value::Object)
         }
         (Value::Array(live), Value::Array(applied)) if structure != Structure::Leaf => {
-            merge_items(live, applied, at, structure).map(Value::Array)
+            merge_items(live, applied, at, structure).map(Value::from)
         }
         (_, applied) => Ok(without_nulls(applied)),
     }
 }
 
-fn merge_fields(
-    live: &Map<String, Value>,
-    applied: &Map<String, Value>,
-    at: Typed<'_>,
-) -> Result<Map<String, Value>, String> {
+fn merge_fields(live: &Map, applied: &Map, at: Typed<'_>) -> Result<Map, String> {
     let mut merged = live.clone();
     for (name, value) in applied {
         if value.is_null() {
@@ -106,13 +102,13 @@ fn merge_items(
     }
 }
 
-type Items<'a> = Vec<(String, &'a Value)>;
+type Items<'a> = Vec<(Text, &'a Value)>;
 
 /// The items with their path elements, in order and by element.
 fn keyed<'a>(
     items: &'a [Value],
     structure: Structure<'_>,
-) -> Result<(Items<'a>, BTreeMap<String, &'a Value>), String> {
+) -> Result<(Items<'a>, BTreeMap<Text, &'a Value>), String> {
     let keyed = items.iter().enumerate().map(|(index, item)| {
         let element = item_element(item, structure);
         element

@@ -2,7 +2,7 @@
 //!
 //! Book: `book/src/control-plane/patch.md`.
 
-use serde_json::Value;
+use crate::json::{List, Value};
 
 use super::extent::fields_of;
 use super::managers::Entry;
@@ -46,7 +46,7 @@ fn with_named_fields(node: &Node, at: Typed<'_>) -> Node {
             set.insert(&[element]);
         }
         if !below.is_empty() {
-            root.insert(element.to_owned(), Value::Object(below));
+            root.insert(element, Value::Object(below));
         }
     }
     let mut joined = Set::from_root(root);
@@ -86,7 +86,7 @@ fn remove(value: &Value, gone: &Node, at: Typed<'_>) -> Option<Value> {
                     Ok(element) => keep(&element, item, at.inner()),
                     Err(_) => Some(item.clone()),
                 });
-            let kept: Vec<Value> = kept.collect();
+            let kept: List = kept.collect();
             (!kept.is_empty()).then_some(Value::Array(kept))
         }
         other => Some(other.clone()),

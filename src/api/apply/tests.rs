@@ -2,8 +2,8 @@
 //!
 //! Book: `book/src/control-plane/patch.md`.
 
+use crate::json::json;
 use proptest::prelude::*;
-use serde_json::json;
 
 use super::*;
 use crate::kinds::KindId;
@@ -493,7 +493,7 @@ fn junk() -> impl Strategy<Value = Value> {
         prop_oneof![
             prop::collection::btree_map(key, inner.clone(), 0..4)
                 .prop_map(|fields| Value::Object(fields.into_iter().collect())),
-            prop::collection::vec(inner, 0..3).prop_map(Value::Array),
+            prop::collection::vec(inner, 0..3).prop_map(Value::from),
         ]
     })
 }

@@ -4,7 +4,7 @@
 //!
 //! Book: `book/src/control-plane/patch.md`.
 
-use serde_json::{Map, Value};
+use crate::json::{Map, Text, Value};
 
 use crate::fields::element;
 use crate::schema::{Merge, MergeKey, Schema, Shape, TypeId};
@@ -90,7 +90,7 @@ impl<'s> Typed<'s> {
 }
 
 /// The path element of a list's item; the error is upstream's.
-pub(super) fn item_element(item: &Value, structure: Structure<'_>) -> Result<String, String> {
+pub(super) fn item_element(item: &Value, structure: Structure<'_>) -> Result<Text, String> {
     let refuse = |why: &str| Err(why.to_owned());
     let keys = match structure {
         Structure::Keyed(keys) => keys,

@@ -9,31 +9,34 @@
 //!
 //! Book: `book/src/control-plane/patch.md`.
 
-use serde_json::{Map, Value};
+use crate::json::{Map, Text, Value};
 
 use crate::status::quote;
 
 /// The step to the field `name`.
-pub fn field(name: &str) -> String {
-    let mut text = String::with_capacity(name.len() + 2);
-    text.push_str("f:");
-    text.push_str(name);
-    text
+pub fn field(name: &str) -> Text {
+    ["f:", name].into_iter().collect()
 }
 
 /// The step to the item of a list with these keys.
-pub fn key(keys: Map<String, Value>) -> String {
-    format!("k:{}", Value::Object(keys))
+pub fn key(keys: Map) -> Text {
+    with_value("k:", &Value::Object(keys))
 }
 
 /// The step to the item of a set with this value.
-pub fn value(value: &Value) -> String {
-    format!("v:{value}")
+pub fn value(value: &Value) -> Text {
+    with_value("v:", value)
+}
+
+fn with_value(kind: &str, value: &Value) -> Text {
+    let mut text = kind.as_bytes().to_vec();
+    value.write(&mut text);
+    String::from_utf8_lossy(&text).into()
 }
 
 /// Reads a key that somebody else wrote, and gives it the one spelling used here; `None` for a kind
 /// of element that is not known.
-pub fn parse(text: &str) -> Result<Option<String>, String> {
+pub fn parse(text: &str) -> Result<Option<Text>, String> {
     let (kind, rest) = match text.split_at_checked(2) {
         Some(parts) => parts,
         None => return Err("key must be 2 characters long:".to_owned()),
@@ -43,7 +46,7 @@ pub fn parse(text: &str) -> Result<Option<String>, String> {
     }
     let read = || serde_json::from_str::<Value>(rest).map_err(|error| error.to_string());
     Ok(Some(match kind {
-        "f:" => text.to_owned(),
+        "f:" => text.into(),
         "v:" => value(&read()?),
         "k:" => match read()? {
             Value::Object(keys) => key(keys),
@@ -53,7 +56,7 @@ pub fn parse(text: &str) -> Result<Option<String>, String> {
             let index: i64 = rest
                 .parse()
                 .map_err(|_| format!("expected an index: {text}"))?;
-            format!("i:{index}")
+            format!("i:{index}").into()
         }
         _ => return Ok(None),
     }))

@@ -8,7 +8,7 @@
 //!
 //! Book: `book/src/ground/wire.md`.
 
-use serde_json::{Map, Value};
+use crate::json::{Map, Value};
 
 use super::KindId;
 
@@ -43,19 +43,19 @@ pub fn convert(event: &mut Value, to: KindId) {
             _ => return,
         }
     }
-    object.insert("apiVersion".into(), target.into());
+    object.insert("apiVersion", target.into());
 }
 
-fn rename(object: &mut Map<String, Value>, from: &str, to: &str) {
+fn rename(object: &mut Map, from: &str, to: &str) {
     if let Some(value) = object.remove(from) {
-        object.insert(to.to_string(), value);
+        object.insert(to, value);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::json::json;
 
     #[test]
     fn converting_there_and_back_gives_the_same_object() {

@@ -5,7 +5,7 @@
 //!
 //! Book: `book/src/ground/wire.md`.
 
-use serde_json::Value;
+use crate::json::Value;
 
 /// A message that is being written.
 #[derive(Default)]

@@ -6,13 +6,13 @@
 //!
 //! Book: `book/src/ground/wire.md`.
 
-use serde_json::{Map, Value, json};
+use crate::json::{Map, Value, json};
 
 use super::schemas::{gvk, list_name, reference};
 use crate::kinds::{KINDS, Kind, POSTED, Posted, Subresource, SubresourceKind, Virtual, root_path};
 
 /// The paths of one group and version.
-pub(super) fn of_version(group: &str, version: &str) -> Map<String, Value> {
+pub(super) fn of_version(group: &str, version: &str) -> Map {
     let mut paths = Map::new();
     for kind in KINDS
         .iter()
@@ -58,7 +58,7 @@ pub(super) fn of_version(group: &str, version: &str) -> Map<String, Value> {
 type Operations = Vec<(&'static str, Value)>;
 
 fn path(operations: &[(&'static str, Value)], names: &[&str]) -> Value {
-    let mut path: Map<_, _> = operations
+    let mut path: Map = operations
         .iter()
         .map(|(method, op)| (method.to_string(), op.clone()))
         .collect();
@@ -70,7 +70,7 @@ fn path(operations: &[(&'static str, Value)], names: &[&str]) -> Value {
     };
     let pretty = query(&[("pretty", "string", "Print the output for people.")]);
     let parameters: Vec<Value> = names.iter().map(parameter).chain(pretty).collect();
-    path.insert("parameters".to_string(), parameters.into());
+    path.insert("parameters", parameters.into());
     Value::Object(path)
 }
 
@@ -142,18 +142,12 @@ fn capitalised(text: &str) -> String {
         .collect()
 }
 
-fn operation(kind: &Kind, id: String, action: &str, answer: Value) -> Map<String, Value> {
+fn operation(kind: &Kind, id: String, action: &str, answer: Value) -> Map {
     let gvk = gvk(kind.group, kind.version, kind.kind);
     operation_of(kind.api_version, gvk, id, action, answer)
 }
 
-fn operation_of(
-    api_version: &str,
-    gvk: Value,
-    id: String,
-    action: &str,
-    answer: Value,
-) -> Map<String, Value> {
+fn operation_of(api_version: &str, gvk: Value, id: String, action: &str, answer: Value) -> Map {
     let content = json!({ "application/json": { "schema": answer } });
     let operation = json!({
         "operationId": id,
@@ -174,7 +168,7 @@ fn operation_of(
 fn list_operation(kind: &Kind, suffix: &str) -> Value {
     let id = operation_id("list", kind, suffix);
     let mut operation = operation(kind, id, "list", reference(&list_name(kind)));
-    operation.insert("parameters".into(), query(LIST).collect());
+    operation.insert("parameters", query(LIST).collect());
     Value::Object(operation)
 }
 
@@ -187,10 +181,10 @@ fn delete_operation(kind: &Kind, action: &str) -> Value {
     let status = reference("io.k8s.apimachinery.pkg.apis.meta.v1.Status");
     let mut operation = operation(kind, operation_id(verb, kind, ""), action, status);
     let options = reference("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
-    operation.insert("requestBody".into(), body(&["*/*"], options));
+    operation.insert("requestBody", body(&["*/*"], options));
     let selection = if action == "delete" { &[] } else { LIST };
     operation.insert(
-        "parameters".into(),
+        "parameters",
         query(DELETE).chain(query(selection)).collect(),
     );
     Value::Object(operation)
@@ -207,16 +201,13 @@ fn write_operation(kind: &Kind, below: Option<&Subresource>, method: &'static st
     let (schema, gvk) = speaks(kind, below);
     let id = operation_id(verb, kind, below.map_or("", |below| below.name));
     let mut operation = operation(kind, id, method, schema.clone());
-    operation.insert("x-kubernetes-group-version-kind".into(), gvk);
+    operation.insert("x-kubernetes-group-version-kind", gvk);
     match method {
         "get" => return Value::Object(operation),
         "patch" => {
             let patch = json!({ "type": "object" });
-            operation.insert("requestBody".into(), body(PATCH_TYPES, patch));
-            operation.insert(
-                "parameters".into(),
-                query(WRITE).chain(query(FORCE)).collect(),
-            );
+            operation.insert("requestBody", body(PATCH_TYPES, patch));
+            operation.insert("parameters", query(WRITE).chain(query(FORCE)).collect());
         }
         _ => take(&mut operation, schema),
     }
@@ -236,9 +227,9 @@ fn post_operation(posted: &Posted) -> Value {
 }
 
 /// An operation that takes an object.
-fn take(operation: &mut Map<String, Value>, schema: Value) {
-    operation.insert("requestBody".into(), body(&["*/*"], schema));
-    operation.insert("parameters".into(), query(WRITE).collect());
+fn take(operation: &mut Map, schema: Value) {
+    operation.insert("requestBody", body(&["*/*"], schema));
+    operation.insert("parameters", query(WRITE).collect());
 }
 
 /// Schema and kind of what goes over a path.
@@ -259,7 +250,7 @@ fn speaks(kind: &Kind, below: Option<&Subresource>) -> (Value, Value) {
 }
 
 fn body(types: &[&str], schema: Value) -> Value {
-    let content: Map<_, _> = types
+    let content: Map = types
         .iter()
         .map(|name| (name.to_string(), json!({ "schema": schema })))
         .collect();

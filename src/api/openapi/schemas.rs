@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use crate::json::{Map, Value, json};
 
 use crate::kinds::{KINDS, Kind, POSTED, SubresourceKind, VIRTUALS, VirtualId};
 use crate::schema::{Field, Merge, Schema, Shape, Type, TypeId};
 
 /// Definitions by name, for the kinds of one group and version.
-pub(super) fn of_version(group: &str, version: &str) -> Map<String, Value> {
+pub(super) fn of_version(group: &str, version: &str) -> Map {
     let schema = Schema::builtin();
     let mut render = Render {
         schema,
@@ -84,7 +84,7 @@ impl Render {
         self.done.insert(ty.name.to_string(), Value::Null);
         let mut rendered = scalar(ty.shape);
         if !ty.description.is_empty() {
-            rendered.insert("description".into(), ty.description.as_ref().into());
+            rendered.insert("description", ty.description.as_ref().into());
         }
         if ty.shape == Shape::Struct {
             self.fields(id, &mut rendered);
@@ -94,7 +94,7 @@ impl Render {
             .insert(ty.name.to_string(), Value::Object(rendered));
     }
 
-    fn fields(&mut self, id: TypeId, rendered: &mut Map<String, Value>) {
+    fn fields(&mut self, id: TypeId, rendered: &mut Map) {
         let fields = self.schema.fields(id);
         let required: Vec<_> = fields
             .iter()
@@ -102,14 +102,14 @@ impl Render {
             .map(|field| &*field.name)
             .collect();
         if !required.is_empty() {
-            rendered.insert("required".into(), required.into());
+            rendered.insert("required", required.into());
         }
-        let properties: Map<_, _> = fields
+        let properties: Map = fields
             .iter()
             .map(|field| (field.name.to_string(), self.property(field)))
             .collect();
         if !properties.is_empty() {
-            rendered.insert("properties".into(), Value::Object(properties));
+            rendered.insert("properties", Value::Object(properties));
         }
     }
 
@@ -124,7 +124,7 @@ impl Render {
             _ => Map::new(),
         };
         if !field.description.is_empty() {
-            rendered.insert("description".into(), field.description.as_ref().into());
+            rendered.insert("description", field.description.as_ref().into());
         }
         extend_property(field, self.schema.shape(field.ty), &mut rendered);
         Value::Object(rendered)
@@ -149,7 +149,7 @@ impl Render {
 
 // ANCHOR: extensions
 /// The merge facts of a field, as kubectl and client-side apply read them.
-fn extend_property(field: &Field, shape: Shape, rendered: &mut Map<String, Value>) {
+fn extend_property(field: &Field, shape: Shape, rendered: &mut Map) {
     let is_list = matches!(shape, Shape::List(_));
     let mut extend = |name: &str, value: Value| {
         rendered.insert(format!("x-kubernetes-{name}"), value);
@@ -178,9 +178,9 @@ fn extend_property(field: &Field, shape: Shape, rendered: &mut Map<String, Value
 }
 // ANCHOR_END: extensions
 
-fn extend_definition(ty: &Type, rendered: &mut Map<String, Value>) {
+fn extend_definition(ty: &Type, rendered: &mut Map) {
     if ty.atomic {
-        rendered.insert("x-kubernetes-map-type".into(), "atomic".into());
+        rendered.insert("x-kubernetes-map-type", "atomic".into());
     }
     let stored = KINDS.iter().filter(|kind| kind.schema == &*ty.name);
     let stored = stored.map(|kind| gvk(kind.group, kind.version, kind.kind));
@@ -190,11 +190,11 @@ fn extend_definition(ty: &Type, rendered: &mut Map<String, Value>) {
     let spoken = spoken.map(|kind| gvk(kind.group, kind.version, kind.kind));
     let kinds: Vec<_> = stored.chain(spoken).collect();
     if !kinds.is_empty() {
-        rendered.insert("x-kubernetes-group-version-kind".into(), kinds.into());
+        rendered.insert("x-kubernetes-group-version-kind", kinds.into());
     }
 }
 
-fn scalar(shape: Shape) -> Map<String, Value> {
+fn scalar(shape: Shape) -> Map {
     let schema = match shape {
         Shape::Any | Shape::Map(_) | Shape::Struct => json!({ "type": "object" }),
         Shape::Bool => json!({ "type": "boolean" }),

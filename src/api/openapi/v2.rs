@@ -9,7 +9,7 @@
 //!
 //! Book: `book/src/ground/wire.md`.
 
-use serde_json::{Map, Value, json};
+use crate::json::{Map, Text, Value, json};
 
 const PREFIX_V3: &str = "#/components/schemas/";
 const PREFIX_V2: &str = "#/definitions/";
@@ -33,7 +33,7 @@ pub(super) fn document<'a>(documents: impl Iterator<Item = &'a Value>) -> Value 
     })
 }
 
-fn entries(map: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
+fn entries(map: Option<&Value>) -> impl Iterator<Item = (&Text, &Value)> {
     map.and_then(Value::as_object).into_iter().flatten()
 }
 
@@ -59,7 +59,7 @@ fn operation(of: &Value) -> Value {
     if let Some(body) = operation.remove("requestBody") {
         let content: Vec<_> = entries(body.get("content")).collect();
         let types: Vec<_> = content.iter().map(|(name, _)| name.as_str()).collect();
-        operation.insert("consumes".into(), types.into());
+        operation.insert("consumes", types.into());
         if let Some((_, of)) = content.first() {
             let schema = self::schema(of.get("schema").unwrap_or(&Value::Null));
             let required = body.get("required").cloned().unwrap_or_default();
@@ -69,9 +69,9 @@ fn operation(of: &Value) -> Value {
         }
     }
     if !all.is_empty() {
-        operation.insert("parameters".into(), all.into());
+        operation.insert("parameters", all.into());
     }
-    operation.insert("produces".into(), json!(["application/json"]));
+    operation.insert("produces", json!(["application/json"]));
     let responses = operation.remove("responses");
     let responses = entries(responses.as_ref()).map(|(code, response)| {
         let mut converted = json!({ "description": response.get("description") });
@@ -81,8 +81,8 @@ fn operation(of: &Value) -> Value {
         }
         (code.clone(), converted)
     });
-    let responses: Map<_, _> = responses.collect();
-    operation.insert("responses".into(), responses.into());
+    let responses: Map = responses.collect();
+    operation.insert("responses", responses.into());
     Value::Object(operation)
 }
 
@@ -110,11 +110,11 @@ fn schema(of: &Value) -> Value {
             }
             "allOf" => {
                 let only = value.get(0).and_then(|only| only.get("$ref"));
-                converted.insert("$ref".into(), reference(only.unwrap_or(&Value::Null)));
+                converted.insert("$ref", reference(only.unwrap_or(&Value::Null)));
                 continue;
             }
             "oneOf" => {
-                converted.insert("type".into(), "string".into());
+                converted.insert("type", "string".into());
                 continue;
             }
             _ => value.clone(),

@@ -9,7 +9,7 @@
 //!
 //! Book: `book/src/control-plane/patch.md`.
 
-use serde_json::{Map, Value};
+use crate::json::{Map, Value};
 
 use super::{decode, go_json_type, unprocessable};
 use crate::status::Status;
@@ -29,7 +29,7 @@ pub fn apply(mut object: Value, body: &[u8]) -> Result<Value, Status> {
     Ok(object)
 }
 
-fn read(body: &[u8]) -> Result<Vec<Map<String, Value>>, Status> {
+fn read(body: &[u8]) -> Result<Vec<Map>, Status> {
     let mismatch = |value: &Value, wanted: &str| {
         let found = go_json_type(value);
         Status::bad_request(format!(
@@ -54,7 +54,7 @@ fn read(body: &[u8]) -> Result<Vec<Map<String, Value>>, Status> {
 }
 
 /// `None` when the operation does not fit.
-fn carry_out(object: &mut Value, operation: &Map<String, Value>) -> Option<()> {
+fn carry_out(object: &mut Value, operation: &Map) -> Option<()> {
     let path = operation.get("path")?.as_str()?;
     let value = || operation.get("value").cloned().unwrap_or_default();
     let from = || operation.get("from").and_then(Value::as_str);
@@ -101,7 +101,7 @@ fn descend<'a>(at: &'a mut Value, step: &str) -> Option<&'a mut Value> {
         Value::Object(fields) => fields.get_mut(step),
         Value::Array(items) => {
             let index = index(step, items.len())?;
-            items.get_mut(index)
+            items.make_mut().get_mut(index)
         }
         _ => None,
     }
@@ -159,8 +159,8 @@ fn remove(object: &mut Value, pointer: &str) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::json;
     use proptest::prelude::*;
-    use serde_json::json;
 
     fn patched(object: Value, patch: Value) -> Result<Value, u16> {
         apply(object, patch.to_string().as_bytes()).map_err(|status| status.code)

@@ -7,7 +7,7 @@
 //!
 //! Book: `book/src/control-plane/patch.md`.
 
-use serde_json::{Map, Value};
+use crate::json::{Map, Value};
 
 use super::{decode, go_json_type};
 use crate::status::Status;
@@ -54,8 +54,8 @@ pub fn diff(from: &Value, to: &Value) -> Value {
     let (Value::Object(old), Value::Object(new)) = (from, to) else {
         return to.clone();
     };
-    let removed = old.keys().filter(|name| !new.contains_key(*name));
-    let mut patch: Map<String, Value> = removed.map(|name| (name.clone(), Value::Null)).collect();
+    let removed = old.keys().filter(|name| !new.contains_key(name));
+    let mut patch: Map = removed.map(|name| (name.clone(), Value::Null)).collect();
     for (name, value) in new {
         match old.get(name) {
             Some(before) if before == value => {}
@@ -73,8 +73,8 @@ pub fn diff(from: &Value, to: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::json;
     use proptest::prelude::*;
-    use serde_json::json;
 
     /// RFC 7386, appendix A.
     #[test]
@@ -132,7 +132,7 @@ mod tests {
             prop_oneof![
                 prop::collection::btree_map("[a-c]", inner.clone(), 0..3)
                     .prop_map(|fields| Value::Object(fields.into_iter().collect())),
-                prop::collection::vec(inner, 0..3).prop_map(Value::Array),
+                prop::collection::vec(inner, 0..3).prop_map(Value::from),
             ]
         })
     }

@@ -23,7 +23,7 @@
 mod diff;
 mod list;
 
-use serde_json::{Map, Value};
+use crate::json::{Map, Value};
 
 pub use diff::diff;
 
@@ -31,7 +31,7 @@ use super::{decode, go_json_type, unprocessable};
 use crate::schema::{Patch, Schema, Shape, TypeId};
 use crate::status::{Reason, Status};
 
-type Fields = Map<String, Value>;
+type Fields = Map;
 
 const DIRECTIVE: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
@@ -150,8 +150,11 @@ fn merge_object(mut original: Fields, mut patch: Fields, at: Place) -> Result<Fi
             original.remove(&name);
             continue;
         }
-        let merged = merge_value(original.remove(&name), change, &name, at)?;
-        original.extend(merged.map(|merged| (name, merged)));
+        let before = original.get_mut(&name).map(Value::take);
+        match merge_value(before, change, &name, at)? {
+            Some(merged) => drop(original.insert(name, merged)),
+            None => drop(original.remove(&name)),
+        }
     }
     Ok(original)
 }
@@ -168,9 +171,10 @@ fn merge_value(
         (Some(Value::Object(old)), Value::Object(change)) => {
             Some(Value::Object(merge_object(old, change, inside)?))
         }
-        (Some(Value::Array(old)), Value::Array(change)) if strategy.merge => Some(Value::Array(
-            list::merge(old, change, strategy.key, inside)?,
-        )),
+        (Some(Value::Array(old)), Value::Array(change)) if strategy.merge => {
+            let (old, change) = (old.into_iter().collect(), change.into_iter().collect());
+            Some(list::merge(old, change, strategy.key, inside)?.into())
+        }
         (Some(Value::Array(_)), change @ Value::Array(_)) => Some(change),
         (Some(old), change)
             if core::mem::discriminant(&old) == core::mem::discriminant(&change) =>
@@ -234,7 +238,7 @@ fn discard_nulls(value: &mut Value) {
             fields.retain(|_, value| !value.is_null());
             fields.values_mut().for_each(discard_nulls);
         }
-        Value::Array(items) => items.iter_mut().for_each(discard_nulls),
+        Value::Array(items) => items.make_mut().iter_mut().for_each(discard_nulls),
         _ => {}
     }
 }
@@ -243,7 +247,7 @@ fn discard_nulls(value: &mut Value) {
 fn print(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => text.to_string(),
         Value::Array(items) => {
             let items: Vec<String> = items.iter().map(print).collect();
             format!("[{}]", items.join(" "))

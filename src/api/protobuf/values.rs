@@ -5,9 +5,9 @@
 //!
 //! Book: `book/src/ground/wire.md`.
 
+use crate::json::{List, Map, Value};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::{Map, Value};
 
 use super::messages::{self, Message, Target};
 use super::reader::{Reader, Wire};
@@ -19,23 +19,19 @@ use crate::strict::{self, Encoding};
 // ANCHOR: message
 /// Decodes a message into `object`. Numbers without a field are passed over, as Go
 /// does: they come from a newer client.
-pub(super) fn message(
-    bytes: &[u8],
-    message: &Message,
-    object: &mut Map<String, Value>,
-) -> Result<(), Error> {
+pub(super) fn message(bytes: &[u8], of: &Message, into: &mut Map) -> Result<(), Error> {
     let mut reader = Reader::new(bytes);
     while let Some((number, wire)) = reader.tag()? {
-        match message.target(number) {
+        match of.target(number) {
             Some(Target::Field {
                 name,
                 ty,
                 keep_zero,
             }) => {
-                field(object, name, *ty, *keep_zero, wire)?;
+                field(into, name, *ty, *keep_zero, wire)?;
             }
             Some(Target::Inline(inline)) => {
-                self::message(run(wire, "inline")?, inline, object)?;
+                message(run(wire, "inline")?, inline, into)?;
             }
             None => {}
         }
@@ -47,7 +43,7 @@ pub(super) fn message(
 /// Decodes one field into its object. A repeated field comes once per item, a map once per entry,
 /// a struct that comes twice is merged; of scalars the last wins.
 fn field(
-    object: &mut Map<String, Value>,
+    object: &mut Map,
     name: &str,
     ty: TypeId,
     keep_zero: bool,
@@ -55,7 +51,7 @@ fn field(
 ) -> Result<(), Error> {
     match Schema::builtin().shape(ty) {
         Shape::List(element) => {
-            if let Value::Array(list) = slot(object, name, || Value::Array(Vec::new())) {
+            if let Value::Array(list) = slot(object, name, || Value::Array(List::new())) {
                 items(list, name, element, wire)?;
             }
         }
@@ -75,7 +71,7 @@ fn field(
         }
         _ => match single(name, ty, wire)? {
             Some(value) if keep_zero || !is_zero(&value) => {
-                object.insert(name.to_string(), value);
+                object.insert(name, value);
             }
             _ => {
                 object.remove(name);
@@ -86,12 +82,12 @@ fn field(
 }
 
 /// The list, map or struct that is being filled: what is there already, or an empty one.
-fn slot<'a>(object: &'a mut Map<String, Value>, name: &str, empty: fn() -> Value) -> &'a mut Value {
+fn slot<'a>(object: &'a mut Map, name: &str, empty: fn() -> Value) -> &'a mut Value {
     object.entry(name).or_insert_with(empty)
 }
 
 /// One item of a list, or many when numbers come packed.
-fn items(list: &mut Vec<Value>, name: &str, element: TypeId, wire: Wire) -> Result<(), Error> {
+fn items(list: &mut List, name: &str, element: TypeId, wire: Wire) -> Result<(), Error> {
     let shape = Schema::builtin().shape(element);
     let is_number = matches!(shape, Shape::Bool | Shape::Int32 | Shape::Int64);
     if let (true, Wire::Bytes(packed)) = (is_number, wire) {
@@ -130,7 +126,7 @@ fn value_of_entry(name: &str, ty: TypeId, wire: Wire) -> Result<Value, Error> {
     let Shape::List(element) = Schema::builtin().shape(ty) else {
         return whole(name, ty, wire);
     };
-    let mut list = Vec::new();
+    let mut list = List::new();
     let mut reader = Reader::new(run(wire, name)?);
     while let Some((number, wire)) = reader.tag()? {
         if number == 1 {
@@ -163,11 +159,11 @@ fn single(name: &str, ty: TypeId, wire: Wire) -> Result<Option<Value>, Error> {
         (Shape::Int32, Wire::Varint(number)) => Value::from(number as i32),
         (Shape::Int64, Wire::Varint(number)) => Value::from(number as i64),
         (Shape::Float, Wire::Fixed64(bits)) => Value::from(f64::from_bits(bits)),
-        (Shape::String, Wire::Bytes(bytes)) => Value::String(text_of(bytes)),
-        (Shape::Bytes, Wire::Bytes(bytes)) => Value::String(BASE64_STANDARD.encode(bytes)),
+        (Shape::String, Wire::Bytes(bytes)) => text_of(bytes).into(),
+        (Shape::Bytes, Wire::Bytes(bytes)) => BASE64_STANDARD.encode(bytes).into(),
         (Shape::Time, Wire::Bytes(bytes)) => return time(bytes, Time::to_rfc3339),
         (Shape::MicroTime, Wire::Bytes(bytes)) => return time(bytes, Time::to_rfc3339_micros),
-        (Shape::Quantity, Wire::Bytes(bytes)) => Value::String(quantity(bytes)?),
+        (Shape::Quantity, Wire::Bytes(bytes)) => quantity(bytes)?.into(),
         (Shape::IntOrString, Wire::Bytes(bytes)) => int_or_string(bytes)?,
         (Shape::Any, Wire::Bytes(bytes)) => return free_form(bytes),
         _ => return Err(wrong()),
@@ -208,7 +204,7 @@ fn time(bytes: &[u8], write: fn(Time) -> String) -> Result<Option<Value>, Error>
     let micros = seconds
         .saturating_mul(1_000_000)
         .saturating_add(i64::from(nanos / 1_000));
-    Ok((!bytes.is_empty()).then(|| Value::String(write(Time::from_micros(micros)))))
+    Ok((!bytes.is_empty()).then(|| write(Time::from_micros(micros)).into()))
 }
 
 fn quantity(bytes: &[u8]) -> Result<String, Error> {
@@ -235,7 +231,7 @@ fn int_or_string(bytes: &[u8]) -> Result<Value, Error> {
         }
     }
     Ok(if is_text {
-        Value::String(text)
+        text.into()
     } else {
         Value::from(number_is)
     })

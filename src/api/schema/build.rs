@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value}; // as schemars has them
 
 use super::facts::{Facts, short};
 use super::{Field, Merge, Schema, Shape, Type, TypeId, prefix};

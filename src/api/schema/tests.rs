@@ -2,10 +2,10 @@
 //!
 //! Book: `book/src/ground/wire.md`.
 
+use crate::json::{Value, json};
 use k8s_openapi::DeepMerge;
 use k8s_openapi::api::core::v1 as core;
 use proptest::prelude::*;
-use serde_json::{Value, json};
 
 use super::facts::{Facts, short};
 use super::*;
@@ -203,7 +203,7 @@ fn merge_key_is<T>(list: &str, key: &str, values: [Value; 2], wrap: fn(Value) ->
 where
     T: DeepMerge + serde::de::DeserializeOwned + serde::Serialize,
 {
-    let read = |item: Value| serde_json::from_value::<T>(wrap(json!({ list: [item] }))).unwrap();
+    let read = |item: Value| T::deserialize(&wrap(json!({ list: [item] }))).unwrap();
     let count = |left: &Value, right: &Value| {
         let mut merged = read(json!({ key: left }));
         merged.merge_from(read(json!({ key: right })));

@@ -8,10 +8,10 @@
 
 use core::fmt;
 
+use crate::json::{List, Map, Number, Text, Value};
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{DecodeError, alphabet};
-use serde_json::{Map, Number, Value};
 
 use super::{COMPLAINTS_MAX, Error};
 use crate::schema::{Field, Schema, Shape, TypeId};
@@ -25,12 +25,17 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::RequireCanonical),
 );
 
-pub(super) fn run(schema: &Schema, value: &mut Value, ty: TypeId) -> Result<Vec<String>, Error> {
+pub(super) fn run(
+    schema: &Schema,
+    value: &mut Value,
+    old: Option<&Value>,
+    ty: TypeId,
+) -> Result<Vec<String>, Error> {
     let mut walk = Walk {
         schema,
         unknown: Vec::new(),
     };
-    walk.value(value, ty, &Place::Root)?;
+    walk.value(value, old, ty, &Place::Root)?;
     Ok(walk.unknown)
 }
 
@@ -97,15 +102,32 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn value(&mut self, value: &mut Value, ty: TypeId, at: &Place) -> Result<(), Error> {
+    /// What `value` shares with `old` has been checked before.
+    fn value(
+        &mut self,
+        value: &mut Value,
+        old: Option<&Value>,
+        ty: TypeId,
+        at: &Place,
+    ) -> Result<(), Error> {
+        if old.is_some_and(|old| old.is_same(value)) {
+            return Ok(());
+        }
         match (self.schema.shape(ty), &mut *value) {
             (Shape::Any, _)
             | (Shape::Bool, Value::Bool(_))
             | (Shape::String | Shape::IntOrString, Value::String(_))
             | (Shape::Float, Value::Number(_)) => Ok(()),
-            (Shape::Struct, Value::Object(map)) => self.fields(map, ty, at),
-            (Shape::Map(element), Value::Object(map)) => self.entries(map, element, at),
-            (Shape::List(element), Value::Array(list)) => self.items(list, element, at),
+            (Shape::Struct, Value::Object(map)) => {
+                self.fields(map, old.and_then(Value::as_object), ty, at)
+            }
+            (Shape::Map(element), Value::Object(map)) => {
+                self.entries(map, old.and_then(Value::as_object), element, at)
+            }
+            (Shape::List(element), Value::Array(list)) => {
+                let old = old.and_then(Value::as_array).map(List::as_slice);
+                self.items(list.make_mut(), old.unwrap_or_default(), element, at)
+            }
             (Shape::Int32 | Shape::IntOrString, Value::Number(number)) => {
                 let fits = number.as_i64().is_some_and(|n| i32::try_from(n).is_ok());
                 if fits {
@@ -134,12 +156,17 @@ impl Walk<'_> {
     // ANCHOR: fields
     fn fields(
         &mut self,
-        map: &mut Map<String, Value>,
+        map: &mut Map,
+        old: Option<&Map>,
         ty: TypeId,
         at: &Place,
     ) -> Result<(), Error> {
         let mut drop = false;
         for (name, value) in map.iter_mut() {
+            let old = old.and_then(|old| old.get(name));
+            if old.is_some_and(|old| old.is_same(value)) {
+                continue;
+            }
             match self.schema.field(ty, name) {
                 None => {
                     self.complain(name, at);
@@ -152,7 +179,7 @@ impl Walk<'_> {
                         owner: ty,
                         field,
                     };
-                    self.value(value, field.ty, &at)?;
+                    self.value(value, old, field.ty, &at)?;
                     drop |= self.is_left_out(value, field);
                 }
             }
@@ -180,7 +207,8 @@ impl Walk<'_> {
 
     fn entries(
         &mut self,
-        map: &mut Map<String, Value>,
+        map: &mut Map,
+        old: Option<&Map>,
         element: TypeId,
         at: &Place,
     ) -> Result<(), Error> {
@@ -188,17 +216,29 @@ impl Walk<'_> {
             if value.is_null() {
                 *value = self.zero(element);
             }
-            self.value(value, element, &Place::Key { parent: at, key })?;
+            let old = old.and_then(|old| old.get(key));
+            self.value(value, old, element, &Place::Key { parent: at, key })?;
         }
         Ok(())
     }
 
-    fn items(&mut self, list: &mut [Value], element: TypeId, at: &Place) -> Result<(), Error> {
+    fn items(
+        &mut self,
+        list: &mut [Value],
+        old: &[Value],
+        element: TypeId,
+        at: &Place,
+    ) -> Result<(), Error> {
         for (index, value) in list.iter_mut().enumerate() {
             if value.is_null() {
                 *value = self.zero(element);
             }
-            self.value(value, element, &Place::Index { parent: at, index })?;
+            self.value(
+                value,
+                old.get(index),
+                element,
+                &Place::Index { parent: at, index },
+            )?;
         }
         Ok(())
     }
@@ -213,7 +253,7 @@ impl Walk<'_> {
             Shape::String | Shape::Bytes => Value::from(""),
             Shape::Time | Shape::MicroTime => Value::from("0001-01-01T00:00:00Z"),
             Shape::Quantity => Value::from("0"),
-            Shape::List(_) => Value::Array(Vec::new()),
+            Shape::List(_) => Value::Array(List::new()),
             Shape::Map(_) | Shape::Struct => Value::Object(Map::new()),
         }
     }
@@ -264,11 +304,11 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-fn canonical_base64(text: &mut String) -> Result<(), Error> {
+fn canonical_base64(text: &mut Text) -> Result<(), Error> {
     if text.contains(['\r', '\n']) {
-        text.retain(|c| c != '\r' && c != '\n');
+        *text = text.replace(['\r', '\n'], "").into();
     }
-    let at = match BASE64.decode(&*text) {
+    let at = match BASE64.decode(text.as_str()) {
         Ok(_) => return Ok(()),
         Err(DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _)) => at,
         Err(DecodeError::InvalidLength(_) | DecodeError::InvalidPadding) => text.len(),
@@ -280,7 +320,7 @@ fn canonical_base64(text: &mut String) -> Result<(), Error> {
 
 /// Rewrites a time, unless it has its canonical form already.
 fn canonical_time(
-    text: &mut String,
+    text: &mut Text,
     canonical_length: usize,
     write: fn(Time) -> String,
 ) -> Result<(), Error> {
@@ -292,7 +332,7 @@ fn canonical_time(
     };
     let is_canonical = text.len() == canonical_length && text.ends_with('Z') && text.contains('T');
     if !is_canonical {
-        *text = write(time);
+        *text = write(time).into();
     }
     Ok(())
 }
@@ -301,14 +341,14 @@ fn canonical_quantity(value: &mut Value) -> Result<(), Error> {
     let text = match &*value {
         Value::String(text) => Quantity::canonical(text),
         Value::Number(number) => {
-            *value = Value::String(number.to_string());
+            *value = number.to_string().into();
             return canonical_quantity(value);
         }
         _ => Err(crate::quantity::Error::Format),
     };
     let text = text.map_err(|error| Error::Type(error.to_string()))?;
     if let std::borrow::Cow::Owned(canonical) = text {
-        *value = Value::String(canonical);
+        *value = canonical.into();
     }
     Ok(())
 }

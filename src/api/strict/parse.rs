@@ -8,14 +8,14 @@ use core::cell::RefCell;
 use core::fmt;
 use std::collections::BTreeSet;
 
+use crate::json::{List, Map, Number, Text, Value, text_of};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::map::Entry;
-use serde_json::{Map, Number, Value};
 
 use super::{COMPLAINTS_MAX, Error};
 
 pub(super) fn json(bytes: &[u8]) -> Result<(Value, Vec<String>), Error> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let text = text_of(bytes);
+    let mut reader = serde_json::Deserializer::from_str(&text);
     let found = RefCell::default();
     let seed = Seed {
         at: Path::Root,
@@ -24,7 +24,7 @@ pub(super) fn json(bytes: &[u8]) -> Result<(Value, Vec<String>), Error> {
     let value = seed
         .deserialize(&mut reader)
         .and_then(|value| reader.end().map(|()| value));
-    let value = value.map_err(|error| syntax(bytes, &error))?;
+    let value = value.map_err(|error| syntax(text.as_bytes(), &error))?;
     Ok((value, found.into_inner()))
 }
 
@@ -156,15 +156,15 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_string()))
+        Ok(value.into())
     }
 
     fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
+        Ok(value.into())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
+        let mut list = List::new();
         let seed = |index| Seed {
             at: Path::Index(&self.at, index),
             duplicates: self.duplicates,
@@ -178,23 +178,16 @@ impl<'de> Visitor<'de> for Seed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         let mut twice = BTreeSet::new();
-        while let Some(key) = entries.next_key::<String>()? {
+        while let Some(key) = entries.next_key::<Text>()? {
             let at = Path::Key(&self.at, &key);
             let value = entries.next_value_seed(Seed {
                 at,
                 duplicates: self.duplicates,
             })?;
-            match map.entry(key) {
-                Entry::Vacant(entry) => {
-                    entry.insert(value);
-                }
-                Entry::Occupied(mut entry) => {
-                    if twice.insert(entry.key().clone()) {
-                        complain(self.duplicates, &Path::Key(&self.at, entry.key()));
-                    }
-                    entry.insert(value);
-                }
+            if map.contains_key(&key) && twice.insert(key.clone()) {
+                complain(self.duplicates, &Path::Key(&self.at, &key));
             }
+            map.insert(key, value);
         }
         Ok(Value::Object(map))
     }

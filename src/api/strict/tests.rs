@@ -2,8 +2,8 @@
 //!
 //! Book: `book/src/ground/wire.md`.
 
+use crate::json::json;
 use proptest::prelude::*;
-use serde_json::json;
 
 use super::*;
 

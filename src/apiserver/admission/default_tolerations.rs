@@ -6,8 +6,8 @@
 //!
 //! Book: `book/src/control-plane/admission.md`.
 
-use serde_json::{Value, json};
 use wavetank_api::KindId;
+use wavetank_api::json::{Value, json};
 
 use crate::kinds::edit;
 use crate::strategy::{Attributes, Denied, Operation, View};

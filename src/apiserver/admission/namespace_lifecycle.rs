@@ -7,8 +7,8 @@
 //!
 //! Book: `book/src/control-plane/admission.md`.
 
-use serde_json::Value;
 use wavetank_api::KindId;
+use wavetank_api::json::Value;
 
 use crate::kinds::edit;
 use crate::strategy::{Attributes, Denied, Operation, View};

@@ -9,8 +9,8 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
 use wavetank_api::KindId;
+use wavetank_api::json::{Value, json};
 
 use crate::kinds::edit;
 use crate::kinds::priority_class::SYSTEM_CLASSES;

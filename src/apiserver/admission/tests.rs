@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use wavetank_api::json::{Value, json};
 use wavetank_api::{KindId, Time};
 
 use super::PLUGINS;

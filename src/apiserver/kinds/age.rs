@@ -8,8 +8,8 @@
 
 use core::time::Duration;
 
-use serde_json::Value;
 use wavetank_api::Time;
+use wavetank_api::json::Value;
 
 use super::edit;
 

@@ -7,7 +7,7 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 use wavetank_api::{Time, names};
 
 use super::{age, base64, edit, plain, rules};
@@ -17,6 +17,7 @@ use crate::strategy::{Column, Strategy};
 /// The row of the table.
 pub(crate) const STRATEGY: Strategy = Strategy {
     default: plain::no_defaults,
+    defaulted: &[],
     prepare_create: plain::create_as_sent,
     prepare_update: plain::update_as_sent,
     prepare_status: plain::keep_all_but_status,
@@ -113,7 +114,7 @@ fn row(map: &Value, now: Time) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     #[test]
     fn bad_config_maps_are_refused_in_upstreams_words() {

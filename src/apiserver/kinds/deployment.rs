@@ -8,7 +8,7 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 use wavetank_api::{Time, names};
 
 use super::{age, edit, plain, rules, template};
@@ -18,6 +18,7 @@ use crate::strategy::{Column, Strategy};
 /// The row of the table.
 pub(crate) const STRATEGY: Strategy = Strategy {
     default,
+    defaulted: &["spec"],
     prepare_create: plain::create_without_status,
     prepare_update: plain::keep_status,
     prepare_status: plain::keep_all_but_status_and_labels,
@@ -199,7 +200,7 @@ fn row(deployment: &Value, now: Time) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     fn web(strategy: Value) -> Value {
         let mut deployment = json!({"metadata": {"name": "web"}, "spec": {"strategy": strategy,

@@ -7,14 +7,14 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::{Map, Value};
+use wavetank_api::json::{List, Map, Value};
 
 /// Sets `key` when it is absent or `null`.
 pub(crate) fn default_to(object: &mut Value, key: &str, value: impl Into<Value>) {
     if let Some(map) = object.as_object_mut()
         && map.get(key).is_none_or(Value::is_null)
     {
-        map.insert(key.into(), value.into());
+        map.insert(key, value.into());
     }
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn default_number(object: &mut Value, key: &str, number: i64) {
 /// Sets `key`, whatever it was. Nothing happens when `object` is not an object.
 pub(crate) fn set(object: &mut Value, key: &str, value: impl Into<Value>) {
     if let Some(map) = object.as_object_mut() {
-        map.insert(key.into(), value.into());
+        map.insert(key, value.into());
     }
 }
 
@@ -67,11 +67,8 @@ pub(crate) fn items<'a>(
     parent: &'a mut Value,
     key: &str,
 ) -> impl Iterator<Item = &'a mut Value> + use<'a> {
-    parent
-        .get_mut(key)
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
+    let list = parent.get_mut(key).map(Value::items_mut);
+    list.into_iter().flatten()
 }
 
 /// The text at the end of a path of keys; empty when there is none.
@@ -93,7 +90,7 @@ pub(crate) fn flag(value: &Value, path: &[&str]) -> bool {
 pub(crate) fn list<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
     at(value, path)
         .and_then(Value::as_array)
-        .map(Vec::as_slice)
+        .map(List::as_slice)
         .unwrap_or_default()
 }
 
@@ -106,7 +103,7 @@ pub(crate) fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
 
 /// Adds an item to the list under `key`, made when absent or `null`.
 pub(crate) fn append(object: &mut Value, key: &str, item: Value) {
-    default_to(object, key, Vec::<Value>::new());
+    default_to(object, key, List::new());
     if let Some(list) = object.get_mut(key).and_then(Value::as_array_mut) {
         list.push(item);
     }
@@ -163,7 +160,7 @@ fn is_nothing(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     #[test]
     fn what_a_typed_client_leaves_out_is_no_difference() {

@@ -9,7 +9,7 @@
 use core::net::{Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 use wavetank_api::{Time, names};
 
 use super::endpoints::{PROTOCOLS, first_few};
@@ -20,6 +20,7 @@ use crate::strategy::{Column, Strategy};
 /// The row of the table.
 pub(crate) const STRATEGY: Strategy = Strategy {
     default,
+    defaulted: &["ports"],
     prepare_create: plain::create_as_sent,
     prepare_update: plain::update_as_sent,
     prepare_status: plain::keep_all_but_status,
@@ -199,7 +200,7 @@ fn or_unset(text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     #[test]
     fn bad_slices_are_refused_in_upstreams_words() {

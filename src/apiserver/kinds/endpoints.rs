@@ -6,7 +6,7 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 use wavetank_api::{Time, names};
 
 use super::{age, edit, plain, rules};
@@ -16,6 +16,7 @@ use crate::strategy::{Column, Strategy};
 /// The row of the table.
 pub(crate) const STRATEGY: Strategy = Strategy {
     default,
+    defaulted: &["subsets"],
     prepare_create: plain::create_as_sent,
     prepare_update: plain::update_as_sent,
     prepare_status: plain::keep_all_but_status,
@@ -158,7 +159,7 @@ pub(crate) fn first_few(all: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     #[test]
     fn bad_endpoints_are_refused_in_upstreams_words() {

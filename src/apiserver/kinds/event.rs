@@ -11,7 +11,7 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 use wavetank_api::{Time, names};
 
 use super::{age, edit, plain, rules};
@@ -21,6 +21,7 @@ use crate::strategy::{Column, Strategy};
 /// The row of `v1` events.
 pub(crate) const STRATEGY: Strategy = Strategy {
     default: plain::no_defaults,
+    defaulted: &[],
     prepare_create: plain::create_as_sent,
     prepare_update: plain::update_as_sent,
     prepare_status: plain::keep_all_but_status,
@@ -284,7 +285,7 @@ fn source(event: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     #[test]
     fn an_event_lies_beside_its_object() {

@@ -6,7 +6,7 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 use wavetank_api::{Time, names};
 
 use super::{age, edit, plain, rules};
@@ -17,6 +17,7 @@ use crate::strategy::{Column, Strategy};
 /// candidates that write blindly would both believe that they lead.
 pub(crate) const STRATEGY: Strategy = Strategy {
     default: plain::no_defaults,
+    defaulted: &[],
     prepare_create: plain::create_as_sent,
     prepare_update: plain::update_as_sent,
     prepare_status: plain::keep_all_but_status,
@@ -85,7 +86,7 @@ fn row(lease: &Value, now: Time) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     #[test]
     fn a_lease_without_time_is_refused() {

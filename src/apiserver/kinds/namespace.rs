@@ -10,7 +10,7 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::{Value, json};
+use wavetank_api::json::{Value, json};
 use wavetank_api::{Time, names};
 
 use super::{age, edit, object_meta, plain, rules};
@@ -20,6 +20,7 @@ use crate::strategy::{Column, Context, Strategy};
 /// The row of the table.
 pub(crate) const STRATEGY: Strategy = Strategy {
     default,
+    defaulted: &["metadata", "status"],
     prepare_create,
     prepare_update,
     prepare_status: plain::keep_all_but_status,

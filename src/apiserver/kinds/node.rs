@@ -13,7 +13,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 use wavetank_api::{Time, names};
 
 use super::pod::resources;
@@ -24,6 +24,7 @@ use crate::strategy::{Column, Strategy};
 /// The row of the table.
 pub(crate) const STRATEGY: Strategy = Strategy {
     default,
+    defaulted: &["status"],
     prepare_create: plain::create_as_sent,
     prepare_update: plain::keep_status,
     prepare_status: plain::keep_all_but_status,
@@ -272,7 +273,7 @@ fn address<'a>(node: &'a Value, of_type: &str) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     #[test]
     fn bad_nodes_are_refused_in_upstreams_words() {

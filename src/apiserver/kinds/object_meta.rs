@@ -10,7 +10,7 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 use wavetank_api::names;
 
 use crate::field::{Errors, Field};
@@ -194,7 +194,7 @@ fn no_new_finalizers(new: &Field<'_, '_>, old: &Field<'_, '_>, errors: &mut Erro
 mod tests {
     use super::*;
     use crate::kinds::rules::subdomain_name;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     #[test]
     fn bad_metadata_is_refused_in_upstreams_words() {

@@ -4,7 +4,7 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 
 use super::edit;
 use crate::field::Errors;
@@ -18,7 +18,7 @@ pub(crate) fn create_as_sent(_: &mut Value, _: &Context<'_>) {}
 
 /// A create of a kind with a status: it begins empty, whatever the client sent.
 pub(crate) fn create_without_status(object: &mut Value, _: &Context<'_>) {
-    edit::set(object, "status", serde_json::Map::new());
+    edit::set(object, "status", wavetank_api::json::Map::new());
 }
 
 /// An update that keeps all that the client sent.

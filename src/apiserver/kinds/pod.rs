@@ -11,7 +11,7 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::{Value, json};
+use wavetank_api::json::{Value, json};
 
 use super::{edit, plain, rules};
 use crate::field::{Errors, Field};
@@ -37,6 +37,7 @@ mod tests;
 /// The row of the table.
 pub(crate) const STRATEGY: Strategy = Strategy {
     default,
+    defaulted: &["spec"],
     prepare_create,
     prepare_update,
     prepare_status,

@@ -7,8 +7,8 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::Value;
 use wavetank_api::Time;
+use wavetank_api::json::Value;
 
 use super::{age, edit, plain, rules};
 use crate::field::{Errors, Field};
@@ -17,6 +17,7 @@ use crate::strategy::{Column, Strategy};
 /// The row of the table.
 pub(crate) const STRATEGY: Strategy = Strategy {
     default,
+    defaulted: &["preemptionPolicy"],
     prepare_create: plain::create_as_sent,
     prepare_update: plain::update_as_sent,
     prepare_status: plain::keep_all_but_status,
@@ -128,7 +129,7 @@ fn row(class: &Value, now: Time) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     #[test]
     fn bad_classes_are_refused_in_upstreams_words() {

@@ -7,8 +7,8 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::Value;
 use wavetank_api::Time;
+use wavetank_api::json::Value;
 
 use super::{age, edit, plain, rules, template};
 use crate::field::{Errors, Field};
@@ -17,6 +17,7 @@ use crate::strategy::{Column, Strategy};
 /// The row of the table.
 pub(crate) const STRATEGY: Strategy = Strategy {
     default,
+    defaulted: &["spec"],
     prepare_create: plain::create_without_status,
     prepare_update: plain::keep_status,
     prepare_status: plain::keep_all_but_status_and_labels,
@@ -118,7 +119,7 @@ fn row(set: &Value, now: Time) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     fn web() -> Value {
         let mut set = json!({"metadata": {"name": "web"}, "spec": {"replicas": 3,

@@ -9,7 +9,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 use wavetank_api::names;
 
 use crate::field::{Errors, Field, FieldError, FieldErrorKind};

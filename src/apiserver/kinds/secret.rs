@@ -8,8 +8,8 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::{Map, Value};
 use wavetank_api::Time;
+use wavetank_api::json::{Map, Value};
 
 use super::config_map::{DATA_LIMIT_BYTES, frozen, valid_key};
 use super::{age, base64, edit, plain, rules};
@@ -19,6 +19,7 @@ use crate::strategy::{Column, Strategy};
 /// The row of the table.
 pub(crate) const STRATEGY: Strategy = Strategy {
     default,
+    defaulted: &["type", "data", "stringData"],
     prepare_create: plain::create_as_sent,
     prepare_update,
     prepare_status: plain::keep_all_but_status,
@@ -126,7 +127,7 @@ fn validate_json(entry: &Field<'_, '_>, errors: &mut Errors) {
         return entry.required(errors, "");
     }
     let bytes = base64::decode(entry.str()).unwrap_or_default();
-    if let Err(error) = serde_json::from_slice::<Map<String, Value>>(&bytes) {
+    if let Err(error) = serde_json::from_slice::<Map>(&bytes) {
         entry.invalid_as(errors, "<secret contents redacted>", error.to_string());
     }
 }
@@ -158,7 +159,7 @@ fn row(secret: &Value, now: Time) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     #[test]
     fn string_data_becomes_data() {

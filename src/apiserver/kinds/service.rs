@@ -12,8 +12,8 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::{Value, json};
 use wavetank_api::Time;
+use wavetank_api::json::{Value, json};
 
 use super::{age, edit, plain, rules};
 use crate::strategy::{Column, Context, Strategy};
@@ -23,6 +23,7 @@ mod validation;
 /// The row of the table.
 pub(crate) const STRATEGY: Strategy = Strategy {
     default,
+    defaulted: &["spec", "status"],
     prepare_create,
     prepare_update,
     prepare_status: plain::keep_all_but_status,
@@ -166,7 +167,7 @@ fn families(spec: &mut Value) {
         return;
     }
     let selects = edit::at(spec, &["selector"]).and_then(Value::as_object);
-    let anything = is_headless(spec) && selects.is_none_or(serde_json::Map::is_empty);
+    let anything = is_headless(spec) && selects.is_none_or(wavetank_api::json::Map::is_empty);
     edit::default_text(
         spec,
         "ipFamilyPolicy",

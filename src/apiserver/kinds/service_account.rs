@@ -6,8 +6,8 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::Value;
 use wavetank_api::Time;
+use wavetank_api::json::Value;
 
 use super::{age, edit, plain, rules};
 use crate::strategy::{Column, Strategy};
@@ -15,6 +15,7 @@ use crate::strategy::{Column, Strategy};
 /// The row of the table.
 pub(crate) const STRATEGY: Strategy = Strategy {
     default: plain::no_defaults,
+    defaulted: &[],
     prepare_create: plain::create_as_sent,
     prepare_update: plain::update_as_sent,
     prepare_status: plain::keep_all_but_status,

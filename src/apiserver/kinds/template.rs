@@ -7,7 +7,7 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 use wavetank_api::selector::LabelSelector;
 
 use super::pod::{self, defaults, spec};

@@ -3,7 +3,7 @@
 //! Book: `book/src/control-plane/kinds.md`.
 
 use proptest::prelude::*;
-use serde_json::{Map, Value, json};
+use wavetank_api::json::{Map, Value, json};
 use wavetank_api::schema::{Field, Schema, Shape, TypeId};
 use wavetank_api::{KindId, Time, strict};
 
@@ -118,7 +118,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
             prop::collection::btree_map("[a-z]{1,4}", inner, 0..3)
-                .prop_map(|map| Value::from(map.into_iter().collect::<Map<_, _>>())),
+                .prop_map(|map| Value::from(map.into_iter().collect::<Map>())),
         ]
     })
 }
@@ -201,12 +201,35 @@ fn graft(object: &mut Value, at: &mut usize, graft: &Value) {
     *at = at.wrapping_sub(1);
     match object {
         Value::Array(items) => items
+            .make_mut()
             .iter_mut()
             .for_each(|item| self::graft(item, at, graft)),
         Value::Object(map) => map
             .values_mut()
             .for_each(|value| self::graft(value, at, graft)),
         _ => {}
+    }
+}
+
+#[test]
+fn defaults_are_set_only_where_they_are_said_to_be() {
+    for kind in KindId::all() {
+        let strategy = strategies::of(kind);
+        let sent = good(kind);
+        let only = |object: &Value| -> Value {
+            let fields = object.as_object().into_iter().flatten();
+            let said = fields.filter(|(name, _)| strategy.defaulted.contains(&name.as_str()));
+            said.map(|(name, value)| (name.clone(), value.clone()))
+                .collect()
+        };
+        let (mut whole, mut part) = (sent.clone(), only(&sent));
+        (strategy.default)(&mut whole);
+        (strategy.default)(&mut part);
+        assert_eq!(only(&whole), part, "{kind:?} reads other fields");
+        for (name, value) in whole.as_object().into_iter().flatten() {
+            let is_said = strategy.defaulted.contains(&name.as_str());
+            assert!(is_said || sent.get(name) == Some(value), "{kind:?}: {name}");
+        }
     }
 }
 

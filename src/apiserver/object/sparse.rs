@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny};
 use serde::de::{MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use wavetank_api::json::{Map, Value};
 
 /// Fields by name, and below each the paths that go on; where none does, all is taken.
 #[derive(Debug, Default)]
@@ -37,7 +37,8 @@ impl Paths {
 /// The object of these bytes as far as it lies on the paths; `None` for bytes that are
 /// no object.
 pub(crate) fn decode(bytes: &[u8], paths: &Paths) -> Option<Value> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let text = core::str::from_utf8(bytes).ok()?;
+    let mut json = serde_json::Deserializer::from_str(text);
     let object = paths.deserialize(&mut json).ok()?;
     json.end().ok()?;
     Some(object).filter(Value::is_object)
@@ -63,7 +64,7 @@ impl<'de> Visitor<'de> for &Paths {
         while let Some(known) = entries.next_key_seed(Name(self))? {
             match known {
                 Some((name, below)) => {
-                    fields.insert(name.to_owned(), entries.next_value_seed(below)?);
+                    fields.insert(name, entries.next_value_seed(below)?);
                 }
                 None => {
                     entries.next_value::<IgnoredAny>()?;
@@ -138,7 +139,7 @@ impl<'a> Visitor<'_> for Name<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     #[test]
     fn what_it_gives_is_what_lies_on_the_paths() {

@@ -8,7 +8,7 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
-use serde_json::{Value, json};
+use wavetank_api::json::{Value, json};
 
 use wavetank_api::kinds::VirtualId;
 use wavetank_api::status::{Cause, Named};
@@ -141,7 +141,7 @@ impl Bind {
             .cloned()
             .unwrap_or_default();
         if let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut) {
-            spec.insert("nodeName".into(), node);
+            spec.insert("nodeName", node);
         }
         let annotations = self
             .binding

@@ -5,7 +5,7 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 
 use wavetank_api::status::{Cause, Named, quote};
 use wavetank_api::{Headers, Status, Time};

@@ -6,7 +6,7 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 
 use wavetank_api::kinds::VirtualId;
 use wavetank_api::{Status, Time};

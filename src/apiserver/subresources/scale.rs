@@ -4,7 +4,7 @@
 //!
 //! Book: `book/src/control-plane/apiserver.md`.
 
-use serde_json::{Map, Value, json};
+use wavetank_api::json::{Map, Value, json};
 
 use wavetank_api::selector::LabelSelector;
 use wavetank_api::{Revision, Time};
@@ -28,7 +28,7 @@ pub(crate) fn scale_of(object: &Value) -> Value {
             .get("metadata")
             .and_then(|metadata| metadata.get(field))
         {
-            kept.insert(field.into(), value.clone());
+            kept.insert(field, value.clone());
         }
     }
     let selector = object
@@ -55,7 +55,7 @@ pub(crate) fn apply_scale(object: &Value, scale: &Value) -> Value {
         .cloned()
         .unwrap_or_else(|| 0.into());
     if let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut) {
-        spec.insert("replicas".into(), replicas);
+        spec.insert("replicas", replicas);
     }
     let said = |field: &str| {
         scale
@@ -67,10 +67,10 @@ pub(crate) fn apply_scale(object: &Value, scale: &Value) -> Value {
     let name = said("name");
     let uid = said("uid");
     let map = metadata::of(&mut new);
-    map.insert("resourceVersion".into(), version);
+    map.insert("resourceVersion", version);
     for (field, value) in [("name", name), ("uid", uid)] {
         if let Some(value) = value {
-            map.insert(field.into(), value);
+            map.insert(field, value);
         }
     }
     new
@@ -79,7 +79,7 @@ pub(crate) fn apply_scale(object: &Value, scale: &Value) -> Value {
 /// The answer to a request on `/scale`: the Scale of the object at this revision.
 pub(crate) fn answer(object: &Value, revision: Revision) -> Answer {
     let mut object = object.clone();
-    metadata::of(&mut object).insert("resourceVersion".into(), revision.to_string().into());
+    metadata::of(&mut object).insert("resourceVersion", revision.to_string().into());
     Answer::Value(200, scale_of(&object))
 }
 

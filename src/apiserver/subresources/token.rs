@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use wavetank_api::json::{Value, json};
 
 use wavetank_api::kinds::VirtualId;
 use wavetank_api::status::{Cause, Named};
@@ -82,7 +82,9 @@ fn signed(core: &mut Core, call: &Call, request: &Value, now: Time) -> Result<Va
     let bound = bound_object(core, &route, request)?;
     let audiences = match request.pointer("/spec/audiences").and_then(Value::as_array) {
         Some(list) if !list.is_empty() => list.clone(),
-        _ => vec![core.config.issuer.as_str().into()],
+        _ => [Value::from(core.config.issuer.as_str())]
+            .into_iter()
+            .collect(),
     };
     let expires = now + Duration::from_secs(u64::try_from(expiration(request)).unwrap_or(0));
     let mut private = json!({
@@ -93,7 +95,8 @@ fn signed(core: &mut Core, call: &Call, request: &Value, now: Time) -> Result<Va
         private[field] = reference;
     }
     let claims = json!({
-        "aud": audiences, "iss": core.config.issuer, "jti": core.chance.uuid(),
+        "aud": Value::Array(audiences.clone()), "iss": core.config.issuer,
+        "jti": core.chance.uuid(),
         "iat": now.as_secs(), "nbf": now.as_secs(), "exp": expires.as_secs(),
         "sub": format!("system:serviceaccount:{}:{}", route.namespace, route.name),
         "kubernetes.io": private,

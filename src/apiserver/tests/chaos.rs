@@ -248,7 +248,7 @@ proptest! {
         let mut chaos = Chaos { cluster: Cluster::new(), tickets: Vec::new() };
         chaos.cluster.create(
             "/api/v1/namespaces/default/serviceaccounts",
-            serde_json::json!({"metadata": {"name": "default"}}),
+            wavetank_api::json::json!({"metadata": {"name": "default"}}),
         );
         for act in acts {
             chaos.act(act);

@@ -4,7 +4,7 @@
 
 use core::time::Duration;
 
-use serde_json::{Value, json};
+use wavetank_api::json::{Value, json};
 
 use wavetank_api::http::Peer;
 use wavetank_api::{Method, Request};

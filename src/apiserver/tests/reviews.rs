@@ -3,7 +3,7 @@
 //! Book: `book/src/control-plane/apiserver.md`.
 
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use wavetank_api::json::{Value, json};
 
 use wavetank_api::{Method, Request};
 

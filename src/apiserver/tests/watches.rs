@@ -2,7 +2,7 @@
 //!
 //! Book: `book/src/control-plane/watch-cache.md`.
 
-use serde_json::{Value, json};
+use wavetank_api::json::{Value, json};
 
 use wavetank_api::{Method, Request};
 

@@ -5,7 +5,7 @@
 //!
 //! Book: `book/src/control-plane/patch.md`.
 
-use serde_json::{Map, Value, json};
+use crate::json::{Map, Text, Value, json};
 
 use super::{DELETE_FROM_LIST, DIRECTIVE, Fields, Place, RETAIN_KEYS, SET_ORDER};
 use crate::schema::{Patch, Schema, TypeId};
@@ -44,11 +44,11 @@ fn diff_objects(old: &Fields, new: &Fields, at: Place, retain_keys: bool) -> Fie
             }
         }
     }
-    for name in old.keys().filter(|name| !new.contains_key(*name)) {
+    for name in old.keys().filter(|name| !new.contains_key(name)) {
         patch.insert(name.clone(), Value::Null);
     }
     if retain_keys && !patch.is_empty() {
-        let kept: Vec<&String> = new.keys().collect();
+        let kept: Vec<&Text> = new.keys().collect();
         patch.insert(RETAIN_KEYS.to_owned(), json!(kept));
     }
     patch
@@ -76,7 +76,7 @@ fn diff_lists(
             patch.insert(format!("{DELETE_FROM_LIST}/{name}"), gone.into());
         }
         if !added.is_empty() {
-            patch.insert(name.to_owned(), added.into());
+            patch.insert(name, added.into());
         }
         patch.insert(order, new.into());
         return;
@@ -104,7 +104,7 @@ fn diff_lists(
     let gone = gone.filter_map(|item| item.get(key));
     changes.extend(gone.map(|id| json!({key: id, DIRECTIVE: "delete"})));
     if !changes.is_empty() {
-        patch.insert(name.to_owned(), changes.into());
+        patch.insert(name, changes.into());
     }
     let ids = new.iter().map(|item| json!({key: item.get(key)}));
     patch.insert(order, ids.collect());

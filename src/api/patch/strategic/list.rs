@@ -8,7 +8,7 @@
 //!
 //! Book: `book/src/control-plane/patch.md`.
 
-use serde_json::Value;
+use crate::json::{Text, Value};
 
 use super::{DIRECTIVE, Error, Fields, Place, SET_ORDER, go_type, merge_object, print};
 use super::{unknown_directive, without_directives};
@@ -30,7 +30,7 @@ pub(super) fn set_orders(
     patch: &mut Fields,
     at: Place,
 ) -> Result<(), Error> {
-    let directives: Vec<String> = patch
+    let directives: Vec<Text> = patch
         .keys()
         .filter(|name| name.starts_with(SET_ORDER))
         .cloned()
@@ -55,14 +55,14 @@ pub(super) fn set_orders(
         };
         check_items(&merged, strategy.key)?;
         let ordered = in_order(merged, &order, &before, strategy.key);
-        original.insert(name.to_owned(), Value::Array(ordered));
+        original.insert(name, ordered.into());
     }
     Ok(())
 }
 
 fn as_list(value: Value) -> Result<Vec<Value>, Error> {
     match value {
-        Value::Array(items) => Ok(items),
+        Value::Array(items) => Ok(items.into_iter().collect()),
         other => Err(wrong_type("[]interface {}", &other)),
     }
 }
@@ -121,7 +121,7 @@ fn check_order(change: &[Value], order: &[Value], key: Key) -> Result<(), Error>
         check_items(core::slice::from_ref(item), key)?;
         let id = identity(item, key);
         if !wanted.any(|other| identity(other, key) == id) {
-            let list = |items: &[Value]| print(&Value::Array(items.to_vec()));
+            let list = |items: &[Value]| print(&items.into());
             return Err(Error::Other(format!(
                 "The order in patch list:\n{}\n doesn't match {SET_ORDER} list:\n{}\n",
                 list(change),
@@ -151,7 +151,7 @@ pub(super) fn merge(
         .chain(&change)
         .any(|item| core::mem::discriminant(item) != kind)
     {
-        let lists = print(&Value::Array(vec![old.into(), change.into()]));
+        let lists = print(&[Value::from(old), change.into()].into_iter().collect());
         return Err(Error::Other(format!(
             "list element types are not identical: {lists}"
         )));
@@ -247,17 +247,20 @@ fn bad_item(item: Value) -> Error {
 /// Puts `items` in order: those that `order` names as it names them, the others as they
 /// were in `old`; and of two that `old` knows, the one that came first stays first.
 fn in_order(items: Vec<Value>, order: &[Value], old: &[Value], key: Key) -> Vec<Value> {
-    let is_named = |item: &Value| position(order, item, key).is_some();
-    let (named, others) = items.into_iter().partition(is_named);
-    let (mut named, mut others): (Vec<Value>, Vec<Value>) = (named, others);
-    named.sort_by_key(|item| position(order, item, key));
-    others.sort_by_key(|item| position(old, item, key).unwrap_or(usize::MAX));
+    // Each item with its place in the order and in the old list.
+    let placed = items.into_iter().map(|item| {
+        let (place, before) = (position(order, &item, key), position(old, &item, key));
+        (place, before, item)
+    });
+    let is_named = |(at, ..): &(Option<usize>, _, _)| at.is_some();
+    let (mut named, mut others): (Vec<_>, Vec<_>) = placed.partition(is_named);
+    named.sort_by_key(|(at, ..)| *at);
+    others.sort_by_key(|(_, before, _)| before.unwrap_or(usize::MAX));
     let mut result = Vec::with_capacity(named.len() + others.len());
     let mut named = named.into_iter().peekable();
     let mut others = others.into_iter().peekable();
-    while let (Some(other), Some(item)) = (others.peek(), named.peek()) {
-        let places = (position(old, other, key), position(old, item, key));
-        let other_first = matches!(places, (Some(other), Some(item)) if other < item);
+    while let (Some((_, a, _)), Some((_, b, _))) = (others.peek(), named.peek()) {
+        let other_first = matches!((a, b), (Some(a), Some(b)) if a < b);
         result.extend(if other_first {
             others.next()
         } else {
@@ -266,6 +269,6 @@ fn in_order(items: Vec<Value>, order: &[Value], old: &[Value], key: Key) -> Vec<
     }
     result.extend(named);
     result.extend(others);
-    result
+    result.into_iter().map(|(.., item)| item).collect()
 }
 // ANCHOR_END: order

@@ -2,8 +2,8 @@
 //!
 //! Book: `book/src/control-plane/patch.md`.
 
+use crate::json::json;
 use proptest::prelude::*;
-use serde_json::json;
 
 use super::*;
 use crate::kinds::KindId;
@@ -207,7 +207,7 @@ fn container() -> impl Strategy<Value = (String, Value)> {
                 "ports": ports.collect::<Vec<_>>(),
             });
             if let (Some(image), Some(fields)) = (image, fields.as_object_mut()) {
-                fields.insert("image".to_owned(), image.into());
+                fields.insert("image", image.into());
             }
             (name, fields)
         })
@@ -238,10 +238,7 @@ fn pods() -> impl Strategy<Value = Value> {
             let volumes: Vec<Value> = volume
                 .into_iter()
                 .map(|mut source| {
-                    source
-                        .as_object_mut()
-                        .unwrap()
-                        .insert("name".to_owned(), "v".into());
+                    source.as_object_mut().unwrap().insert("name", "v".into());
                     source
                 })
                 .collect();
@@ -266,7 +263,7 @@ fn junk() -> impl Strategy<Value = Value> {
         prop_oneof![
             prop::collection::btree_map(key, inner.clone(), 0..4)
                 .prop_map(|fields| Value::Object(fields.into_iter().collect())),
-            prop::collection::vec(inner, 0..3).prop_map(Value::Array),
+            prop::collection::vec(inner, 0..3).prop_map(Value::from),
         ]
     })
 }

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 use wavetank_api::names;
 
 use super::mounts::{self, Volumes};

@@ -9,7 +9,7 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::{Map, Value};
+use wavetank_api::json::{Map, Value};
 
 use super::containers::LISTS;
 use super::{probes, resources};

@@ -214,7 +214,7 @@ pub(super) fn validate_resource_ref(reference: &Field<'_, '_>, is_file: bool, er
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     #[test]
     fn bad_environments_are_refused_in_upstreams_words() {

@@ -7,7 +7,7 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 use wavetank_api::names;
 
 use crate::field::{Errors, Field};
@@ -146,7 +146,7 @@ fn validate_sleep(action: &Field<'_, '_>, grace: Option<i64>, errors: &mut Error
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     #[test]
     fn bad_probes_are_refused_in_upstreams_words() {

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 use wavetank_api::quantity::Quantity;
 
 use super::resources::quantity_of;
@@ -57,7 +57,7 @@ fn add(sums: &mut BTreeMap<&'static str, i128>, container: &Value, which: &str) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     #[test]
     fn the_class_follows_requests_and_limits() {

@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
+use wavetank_api::json::Value;
 use wavetank_api::names;
 use wavetank_api::quantity::Quantity;
 
@@ -57,7 +57,7 @@ pub(crate) fn canonical(value: &mut Value) {
     }
     .to_string();
     if value.as_str() != Some(&text) {
-        *value = Value::String(text);
+        *value = text.into();
     }
 }
 
@@ -229,7 +229,7 @@ fn is_extended(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     #[test]
     fn quantities_are_stored_canonical_and_no_finer_than_a_milli() {

@@ -6,8 +6,8 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::Value;
 use wavetank_api::Time;
+use wavetank_api::json::Value;
 
 use crate::kinds::{age, edit, plain};
 

@@ -287,7 +287,7 @@ pub(super) fn validate_gates(spec: &Field<'_, '_>, errors: &mut Errors) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wavetank_api::json::json;
 
     #[test]
     fn bad_tolerations_are_refused_in_upstreams_words() {

@@ -8,7 +8,7 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::Value;
+use wavetank_api::json::{Text, Value};
 use wavetank_api::names;
 
 use super::scheduling;
@@ -156,7 +156,9 @@ fn set_back_while_gated(rest: &mut Value, now: &Value, old: &Value, errors: &mut
         let affinity = old.get("affinity").cloned().unwrap_or(Value::Null);
         if let Some(own) = rest.get_mut("affinity") {
             edit::copy(own, "nodeAffinity", &affinity);
-            let empty = own.as_object().is_none_or(serde_json::Map::is_empty);
+            let empty = own
+                .as_object()
+                .is_none_or(wavetank_api::json::Map::is_empty);
             if empty && affinity.is_null() {
                 edit::remove(rest, "affinity");
             }
@@ -167,7 +169,7 @@ fn set_back_while_gated(rest: &mut Value, now: &Value, old: &Value, errors: &mut
 /// The top-level fields that differ, one a line: upstream prints a Go diff there, which is for eyes
 /// and not for programs.
 fn differences(old: &Value, new: &Value) -> String {
-    let keys = |value: &Value| -> Vec<String> {
+    let keys = |value: &Value| -> Vec<Text> {
         value
             .as_object()
             .into_iter()
@@ -180,7 +182,7 @@ fn differences(old: &Value, new: &Value) -> String {
     names.dedup();
     let mut text = String::new();
     for name in names {
-        let (was, is) = (old.get(&name), new.get(&name));
+        let (was, is) = (old.get(name.as_str()), new.get(name.as_str()));
         let null = &Value::Null;
         if !edit::same(was.unwrap_or(null), is.unwrap_or(null)) {
             let shown = |value: Option<&Value>| value.map_or("nil".into(), Value::to_string);

@@ -2,8 +2,8 @@
 //!
 //! Book: `book/src/control-plane/kinds.md`.
 
-use serde_json::{Value, json};
 use wavetank_api::Time;
+use wavetank_api::json::{Value, json};
 
 use super::{STRATEGY, ports};
 use crate::strategy::Context;

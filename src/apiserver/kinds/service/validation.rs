@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use wavetank_api::json::{Value, json};
 use wavetank_api::names;
 
 use super::{is_external, is_headless, needs_health_check};
