@@ -104,6 +104,18 @@ pub enum Condemned {
     DefinitionChanged,
 }
 
+impl Condemned {
+    /// Whether it was decided with the stop that another instance follows, however this one ends
+    /// (`computePodActions`).
+    fn restarts(self, policy: RestartPolicy) -> bool {
+        match self {
+            Condemned::LivenessFailed | Condemned::StartupFailed => policy != RestartPolicy::Never,
+            Condemned::PostStartFailed => false,
+            Condemned::DefinitionChanged => true,
+        }
+    }
+}
+
 /// What is under way for a slot. Each ends with the answer to its call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Op {
@@ -178,6 +190,9 @@ impl Slot {
             State::Running { .. } => return false,
             State::Exited(exit) => exit,
         };
+        if self.condemned.is_some_and(|why| why.restarts(policy)) {
+            return true;
+        }
         match (self.kind, policy) {
             (Kind::Sidecar, _) => true,
             (Kind::Ephemeral, _) => false,

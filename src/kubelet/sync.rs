@@ -7,7 +7,8 @@
 //!
 //! 1. App containers start only after all init containers have succeeded, in order; a sidecar must
 //!    have started (its startup probe included) before the next init container starts (P9).
-//! 2. With policy Never nothing is restarted; with OnFailure nothing that exited with 0 (P5).
+//! 2. With policy Never nothing that ran is restarted; with OnFailure nothing that exited with 0 by
+//!    itself (P5). A changed definition is another container, under every policy.
 //!
 //! Book: `book/src/node/pod-lifecycle.md`.
 

@@ -223,6 +223,14 @@ impl Rig {
         self.send_frames();
     }
 
+    /// Changes a pod's object, as a user does.
+    pub fn edit(&mut self, name: &str, edit: impl FnOnce(&mut Value)) {
+        let mut pod = self.api.pods[name].clone();
+        edit(&mut pod);
+        self.api.put("MODIFIED", name, pod);
+        self.send_frames();
+    }
+
     /// Asks for a delete with a grace period, as the API server does for a bound pod.
     pub fn delete(&mut self, name: &str, grace: u64) {
         let Some(mut pod) = self.api.pods.get(name).cloned() else {

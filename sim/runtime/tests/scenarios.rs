@@ -473,6 +473,57 @@ fn an_ephemeral_container_left_created_is_left_alone() {
     assert_eq!(rig.running(), ["web"]);
 }
 
+/// `computePodActions`: "Restart regardless of the restart policy because the container spec
+/// changed".
+#[test]
+fn a_container_whose_definition_changed_is_restarted_under_every_policy() {
+    for policy in ["Always", "OnFailure", "Never"] {
+        let mut rig = Rig::new(1);
+        let mut spec = nginx();
+        spec["restartPolicy"] = policy.into();
+        rig.create("p", spec, none());
+        rig.run_secs(10);
+        rig.edit("p", |pod| {
+            pod["spec"]["containers"][0]["image"] = "nginx:1.26".into()
+        });
+        rig.run_secs(60);
+        let status = &rig.status("p")["containerStatuses"][0];
+        assert_eq!(
+            (&status["restartCount"], &status["image"]),
+            (&1.into(), &"nginx:1.26".into())
+        );
+        assert_eq!(rig.running(), ["web"], "{policy}");
+        let words = "Container web definition changed, will be restarted";
+        assert_eq!(rig.events("Killing"), [words]);
+    }
+}
+
+/// A program that ends well when it is told to is restarted nevertheless, but under `Never`.
+#[test]
+fn a_container_that_fails_its_liveness_probe_is_restarted_however_it_ends() {
+    for (policy, restarts) in [("Always", 1), ("OnFailure", 1), ("Never", 0)] {
+        let mut rig = Rig::new(1);
+        let mut spec = nginx();
+        spec["restartPolicy"] = policy.into();
+        spec["containers"][0]["livenessProbe"] = json!({
+            "httpGet": {"path": "/", "port": 80}, "periodSeconds": 5, "failureThreshold": 1,
+        });
+        rig.create("p", spec, json!({"sim.wavetank.dev/hung-after": "10s"}));
+        rig.run_secs(25);
+        let first = rig
+            .runtime
+            .find(&rig.uid("p"), "web", restarts > 0)
+            .unwrap();
+        let (_, end) = rig.runtime.instance(&first).unwrap().ended.unwrap();
+        let status = &rig.status("p")["containerStatuses"][0];
+        assert_eq!(
+            (end.code, &status["restartCount"]),
+            (0, &restarts.into()),
+            "{policy}"
+        );
+    }
+}
+
 #[test]
 fn what_no_pod_asks_for_is_ended() {
     let mut rig = Rig::new(12);
