@@ -11,6 +11,7 @@ use core::fmt;
 use core::ops::{Add, Sub};
 use core::time::Duration;
 
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A point of cluster time in microseconds since 1970-01-01T00:00:00Z.
@@ -61,14 +62,12 @@ impl Time {
 
     /// `2026-01-02T03:04:05Z`: the form of `metav1.Time`.
     pub fn to_rfc3339(self) -> String {
-        self.timestamp().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+        self.text(false)
     }
 
     /// `2026-01-02T03:04:05.000006Z`: the form of `metav1.MicroTime`.
     pub fn to_rfc3339_micros(self) -> String {
-        self.timestamp()
-            .strftime("%Y-%m-%dT%H:%M:%S.%6fZ")
-            .to_string()
+        self.text(true)
     }
 
     /// Reads either form, with any fraction and offset that RFC 3339 allows; `None` for other text.
@@ -79,8 +78,45 @@ impl Time {
         })
     }
 
-    fn timestamp(self) -> jiff::Timestamp {
-        jiff::Timestamp::from_microsecond(self.micros).unwrap_or(jiff::Timestamp::MAX)
+    /// Written digit by digit: an object carries ten times, and a format string is read for each.
+    fn text(self, with_micros: bool) -> String {
+        let timestamp = jiff::Timestamp::from_microsecond(self.micros);
+        let timestamp = timestamp.unwrap_or(jiff::Timestamp::MAX);
+        let time = jiff::tz::Offset::UTC.to_datetime(timestamp);
+        let mut text = String::with_capacity("2026-01-02T03:04:05.000006Z".len());
+        if time.year() < 0 {
+            text.push('-');
+        }
+        push_digits(4, u32::from(time.year().unsigned_abs()), &mut text);
+        let rest = [
+            ('-', time.month()),
+            ('-', time.day()),
+            ('T', time.hour()),
+            (':', time.minute()),
+            (':', time.second()),
+        ];
+        for (mark, number) in rest {
+            text.push(mark);
+            push_digits(2, u32::from(number.unsigned_abs()), &mut text);
+        }
+        if with_micros {
+            text.push('.');
+            push_digits(
+                6,
+                time.subsec_nanosecond().unsigned_abs() / 1_000,
+                &mut text,
+            );
+        }
+        text.push('Z');
+        text
+    }
+}
+
+/// Writes the last `count` digits of a number.
+fn push_digits(count: u32, number: u32, to: &mut String) {
+    for place in (0..count).rev() {
+        let digit = number / 10_u32.pow(place) % 10;
+        to.push(char::from_digit(digit, 10).unwrap_or('0')); // a digit is below ten
     }
 }
 
@@ -120,9 +156,20 @@ impl Serialize for Time {
 }
 
 impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Time::parse(&text).ok_or_else(|| serde::de::Error::custom("not an RFC 3339 time"))
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Time;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an RFC 3339 time")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Time, E> {
+                Time::parse(text).ok_or_else(|| E::custom("not an RFC 3339 time"))
+            }
+        }
+        from.deserialize_str(Text)
     }
 }
 
@@ -141,5 +188,19 @@ mod tests {
             Some(time.cut_to_seconds())
         );
         assert_eq!(Time::parse("yesterday"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn digits_are_those_of_jiff_from_the_year_0_on(micros: i64, shift in 0..64_u32) {
+            let year_0 = Time::parse("0000-01-01T00:00:00Z").unwrap();
+            let time = Time::from_micros(micros >> shift).max(year_0);
+            let theirs = jiff::Timestamp::from_microsecond(time.micros);
+            let theirs = theirs.unwrap_or(jiff::Timestamp::MAX);
+            let seconds = theirs.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+            proptest::prop_assert_eq!(time.to_rfc3339(), seconds);
+            let micros = theirs.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
+            proptest::prop_assert_eq!(time.to_rfc3339_micros(), micros);
+        }
     }
 }
