@@ -285,6 +285,20 @@ impl LabelSelector {
         !self.nothing && self.requirements().iter().all(|each| each.matches(labels))
     }
 
+    /// [`LabelSelector::matches`] for one object after the other: pods of one template share their
+    /// labels, which are then looked at once.
+    pub fn matcher<'a>(&'a self) -> impl FnMut(&'a StringMap) -> bool {
+        let mut last: Option<(&StringMap, bool)> = None;
+        move |labels| match last {
+            Some((known, matches)) if known.is_shared_with(labels) => matches,
+            _ => {
+                let matches = self.matches(labels);
+                last = Some((labels, matches));
+                matches
+            }
+        }
+    }
+
     /// Sorted by key; none for everything and for nothing.
     pub fn requirements(&self) -> &[Requirement] {
         &self.requirements
@@ -478,6 +492,17 @@ mod tests {
         #[test]
         fn any_text_is_a_selector_or_an_error(text in "[a-z=!,()<> ]{0,20}|in|\\PC{0,30}") {
             let _ = (LabelSelector::parse(&text), FieldSelector::parse(&text));
+        }
+
+        #[test]
+        fn a_matcher_says_of_each_what_matches_says(of in 0..3_usize, picks: Vec<u8>) {
+            let label = |value: &str| StringMap::from_iter([("x".into(), value.into())]);
+            let known = [label("a"), label("b"), StringMap::default(), label("a")];
+            let selector = LabelSelector::parse(["x=a", "!x", "x!=b"][of]).unwrap();
+            let mut matches = selector.matcher();
+            for labels in picks.iter().map(|pick| &known[usize::from(*pick) % known.len()]) {
+                prop_assert_eq!(matches(labels), selector.matches(labels));
+            }
         }
 
         #[test]

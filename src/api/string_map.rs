@@ -43,6 +43,11 @@ impl StringMap {
         self.0.iter().cloned().collect()
     }
 
+    /// Whether both are one allocation, and so equal.
+    pub fn is_shared_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The allocation, for a pool that puts an equal one in its place.
     pub fn shared_mut(&mut self) -> &mut Arc<[Entry]> {
         &mut self.0

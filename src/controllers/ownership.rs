@@ -35,14 +35,15 @@ pub struct Claim<T> {
 /// Sorts the objects that an owner controls, and the orphans of its namespace.
 pub fn claim<'a, T: 'a>(
     owner: &Meta,
-    selector: &LabelSelector,
+    selector: &'a LabelSelector,
     owned: impl Iterator<Item = &'a Arc<Object<T>>>,
     orphans: impl Iterator<Item = &'a Arc<Object<T>>>,
 ) -> Claim<T> {
-    let matches = |object: &&Arc<Object<T>>| selector.matches(&object.meta.labels);
+    let mut selects = selector.matcher();
+    let mut matches = |object: &&'a Arc<Object<T>>| selects(&object.meta.labels);
     let controlled = owned.filter(|object| object.is_controlled_by(&owner.uid));
-    let controlled = controlled.cloned();
-    let (mine, strays): (Vec<_>, Vec<_>) = controlled.partition(|o| matches(&o));
+    let (mine, strays) = controlled.partition::<Vec<_>, _>(&mut matches);
+    let mine = mine.into_iter().cloned().collect();
     if owner.is_terminating() {
         // A dying owner neither takes nor gives; the garbage collector decides.
         return Claim {
@@ -56,7 +57,7 @@ pub fn claim<'a, T: 'a>(
     Claim {
         mine,
         adopt,
-        release: strays,
+        release: strays.into_iter().cloned().collect(),
     }
 }
 // ANCHOR_END: claim

@@ -32,6 +32,7 @@ pub(super) fn of(
 ) -> ReplicaSetStatus {
     let spec = &set.view.spec;
     let template = LabelSelector::from_map(&spec.template.labels());
+    let mut is_template = template.matcher();
     let available = |pod: &Object<Pod>| {
         availability(pod, spec.min_ready_seconds, now) == Availability::Available
     };
@@ -53,7 +54,7 @@ pub(super) fn of(
     }
     ReplicaSetStatus {
         replicas: pods.len() as i64,
-        fully_labeled_replicas: count(pods, |pod| template.matches(&pod.meta.labels)),
+        fully_labeled_replicas: count(pods, |pod| is_template(&pod.meta.labels)),
         ready_replicas: count(pods, |pod| ready_since(pod).is_some()),
         available_replicas: count(pods, available),
         observed_generation: set.meta.generation,
@@ -61,7 +62,7 @@ pub(super) fn of(
     }
 }
 
-fn count(pods: &Pods, which: impl Fn(&Object<Pod>) -> bool) -> i64 {
+fn count<'a>(pods: &'a Pods, mut which: impl FnMut(&'a Object<Pod>) -> bool) -> i64 {
     pods.iter().filter(|pod| which(pod)).count() as i64
 }
 
