@@ -27,6 +27,7 @@ use crate::client::{ApiError, Client, List, Selection, parse_list};
 use crate::component::{CallId, CallIds, Input, Output};
 use crate::guards::{Guard, Guards};
 use crate::intern::Pool;
+use crate::json;
 use crate::view::{Cached, Key};
 use crate::wire::WireEvent;
 
@@ -269,8 +270,8 @@ impl<T: Cached> Reflector<T> {
     }
 
     fn parse(&mut self, response: &Response) -> Result<List<Arc<T>>, ApiError> {
-        parse_list(response, |json| {
-            let object = serde_json::from_slice(json)?;
+        parse_list(response, |text| {
+            let object = json::from_slice(text)?;
             Ok(Arc::new(T::new(object, &mut self.pool)))
         })
     }
@@ -323,21 +324,25 @@ impl<T: Cached> Reflector<T> {
     /// Takes in whole lines of a watch. On a line that says the stream is over, or cannot be read,
     /// says how to go on.
     fn take_in(&mut self, lines: &[u8], changes: &mut Vec<Change<T>>) -> Result<(), Then> {
-        for event in serde_json::Deserializer::from_slice(lines).into_iter() {
-            // A line that cannot be read may have been a change: only a list tells what it was.
-            self.event(event.map_err(|_| Then::List)?, changes)?;
+        // A line that cannot be read may have been a change: only a list tells what it was.
+        let mut lines = json::Reader::new(lines).map_err(|_| Then::List)?;
+        while !lines.is_at_end() {
+            self.event(
+                WireEvent::read(&mut lines).map_err(|_| Then::List)?,
+                changes,
+            )?;
         }
         Ok(())
     }
 
     fn event(
         &mut self,
-        event: WireEvent<T::Wire>,
+        event: WireEvent<'_, T::Wire>,
         changes: &mut Vec<Change<T>>,
     ) -> Result<(), Then> {
         let revision = match event {
             WireEvent::Error(status) => {
-                return Err(after(&ApiError::from_status(500, status.get().as_bytes())));
+                return Err(after(&ApiError::from_status(500, status.as_bytes())));
             }
             WireEvent::Bookmark(object) => object.meta.resource_version,
             WireEvent::Put(object) => {

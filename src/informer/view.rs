@@ -64,7 +64,7 @@ pub struct Object<T> {
 impl<T: DeserializeOwned> Object<T> {
     /// Reads header and view out of an object's JSON, in one pass.
     pub fn decode(json: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(json)
+        crate::json::from_slice(json)
     }
 }
 

@@ -2,21 +2,19 @@
 //!
 //! The object's type depends on the event's: a bookmark is a header, an error is a Status. Servers
 //! write `type` first, so that the object can be read as what it is when it comes by; where it
-//! comes first it is kept as text until then. (`k8s.io/apimachinery/pkg/apis/meta/v1/watch.go`)
+//! comes first it is gone back to. (`k8s.io/apimachinery/pkg/apis/meta/v1/watch.go`)
 //!
 //! Book: `book/src/control-plane/informers.md`.
 
-use core::fmt;
-use core::marker::PhantomData;
-
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::MapAccess;
+use serde_json::Error;
 
+use crate::json::{Items, Reader};
 use crate::view::{FieldName, HeaderOnly, Object};
 
 /// What a line says.
-pub(crate) enum WireEvent<T> {
+pub(crate) enum WireEvent<'a, T> {
     /// The object is new or changed.
     Put(T),
     /// The object is gone.
@@ -24,7 +22,7 @@ pub(crate) enum WireEvent<T> {
     /// All changes up to this revision have been sent.
     Bookmark(Object<HeaderOnly>),
     /// The stream is over; a Status says why.
-    Error(Box<RawValue>),
+    Error(&'a str),
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -37,67 +35,53 @@ enum EventType {
     Error,
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for WireEvent<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_map(Line(PhantomData))
-    }
-}
-
-struct Line<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Line<T> {
-    type Value = WireEvent<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an event of a watch")
+impl<'a, T: Deserialize<'a>> WireEvent<'a, T> {
+    /// Reads the next line.
+    pub fn read(lines: &mut Reader<'a>) -> Result<Self, Error> {
+        lines.object(|fields| WireEvent::read_fields(fields))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<WireEvent<T>, A::Error> {
-        let (mut of_type, mut early, mut event) = (None, None::<&RawValue>, None);
+    fn read_fields(mut fields: &mut Items<'_, 'a>) -> Result<Self, Error> {
+        let (mut of_type, mut early, mut event) = (None, None, None);
         while let Some(FieldName(name)) = fields.next_key()? {
             match (&*name, of_type) {
                 ("type", _) => of_type = Some(fields.next_value()?),
-                ("object", Some(of_type)) => event = Some(read_next(of_type, &mut fields)?),
-                ("object", None) => early = Some(fields.next_value()?),
-                _ => drop(fields.next_value::<serde::de::IgnoredAny>()?),
+                ("object", Some(of_type)) => event = Some(read_object(of_type, fields.reader)?),
+                ("object", None) => {
+                    early = Some(fields.reader.clone());
+                    fields.reader.skip()?;
+                }
+                _ => drop(fields.reader.skip()?),
             }
         }
-        if let (Some(of_type), Some(text)) = (of_type, early) {
-            event = Some(read(of_type, text).map_err(A::Error::custom)?);
+        if let (Some(of_type), Some(mut object)) = (of_type, early) {
+            event = Some(read_object(of_type, &mut object)?);
         }
-        event.ok_or_else(|| A::Error::missing_field("object"))
+        event.ok_or_else(|| serde::de::Error::missing_field("object"))
     }
 }
 
-fn read_next<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
+fn read_object<'a, T: Deserialize<'a>>(
     of_type: EventType,
-    fields: &mut A,
-) -> Result<WireEvent<T>, A::Error> {
+    object: &mut Reader<'a>,
+) -> Result<WireEvent<'a, T>, Error> {
     Ok(match of_type {
-        EventType::Added | EventType::Modified => WireEvent::Put(fields.next_value()?),
-        EventType::Deleted => WireEvent::Deleted(fields.next_value()?),
-        EventType::Bookmark => WireEvent::Bookmark(fields.next_value()?),
-        EventType::Error => WireEvent::Error(fields.next_value()?),
-    })
-}
-
-/// The same for an object that came before its type.
-fn read<'de, T: Deserialize<'de>>(
-    of_type: EventType,
-    text: &'de RawValue,
-) -> serde_json::Result<WireEvent<T>> {
-    let text = text.get();
-    Ok(match of_type {
-        EventType::Added | EventType::Modified => WireEvent::Put(serde_json::from_str(text)?),
-        EventType::Deleted => WireEvent::Deleted(serde_json::from_str(text)?),
-        EventType::Bookmark => WireEvent::Bookmark(serde_json::from_str(text)?),
-        EventType::Error => WireEvent::Error(serde_json::from_str(text)?),
+        EventType::Added | EventType::Modified => WireEvent::Put(T::deserialize(object)?),
+        EventType::Deleted => WireEvent::Deleted(T::deserialize(object)?),
+        EventType::Bookmark => WireEvent::Bookmark(Object::deserialize(object)?),
+        EventType::Error => WireEvent::Error(object.skip()?),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    type Event<'a> = WireEvent<'a, Object<HeaderOnly>>;
+
+    fn read(line: &str) -> Result<Event<'_>, Error> {
+        Event::read(&mut Reader::new(line.as_bytes())?)
+    }
 
     #[test]
     fn the_order_of_type_and_object_does_not_matter() {
@@ -106,11 +90,11 @@ mod tests {
             r#"{"object":{"metadata":{"name":"a"}},"x":1,"type":"DELETED"}"#,
         ];
         for line in lines {
-            let event: WireEvent<Object<HeaderOnly>> = serde_json::from_str(line).unwrap();
+            let event = read(line).unwrap();
             assert!(matches!(event, WireEvent::Deleted(object) if &*object.meta.name == "a"));
         }
         for line in [r#"{"type":"ADDED"}"#, r#"{"type":"NEW","object":{}}"#, "{}"] {
-            assert!(serde_json::from_str::<WireEvent<Object<HeaderOnly>>>(line).is_err());
+            assert!(read(line).is_err());
         }
     }
 }
