@@ -236,9 +236,21 @@ impl Client {
         how: Patch,
         patch: &Value,
     ) -> Write {
+        self.patch_text(kind, key, subresource, how, uid_of(patch), text(patch))
+    }
+
+    /// The same for a patch that is text already and carries this uid.
+    pub fn patch_text(
+        &self,
+        kind: KindId,
+        key: &Key,
+        subresource: &'static str,
+        how: Patch,
+        uid: Option<Uid>,
+        patch: Vec<u8>,
+    ) -> Write {
         let request = self.request(Method::Patch, object_path(kind, key, subresource));
-        let request = request.with_body(how.content_type(), text(patch));
-        let uid = uid_of(patch);
+        let request = request.with_body(how.content_type(), patch);
         let mut write = write(Verb::Patch, kind, key.clone(), uid, request);
         write.subresource = subresource;
         write

@@ -7,7 +7,7 @@
 //!
 //! Book: `book/src/node/pod-lifecycle.md`.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use wavetank_api::Time;
 
@@ -27,6 +27,19 @@ const NAMES: [&str; 5] = [
 
 /// What was told last of each condition: its status, and since when.
 pub(crate) type Told = [Option<(bool, Time)>; 5];
+
+/// `status.conditions[]`, its fields in the order of their names. Conditions merge by type: a
+/// `null` takes away what an earlier status said.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Condition {
+    last_probe_time: (),
+    last_transition_time: Time,
+    message: Option<String>,
+    reason: Option<&'static str>,
+    status: &'static str,
+    r#type: &'static str,
+}
 
 /// Status with reason and message; empty when true.
 struct Verdict {
@@ -65,38 +78,41 @@ pub(crate) fn told(status: &ApiStatus) -> Told {
 }
 
 /// The conditions as they are now; notes the changes.
-pub(crate) fn update(worker: &mut Worker, phase: Phase, now: Time) -> Vec<Value> {
+pub(crate) fn update(worker: &mut Worker, phase: Phase, now: Time) -> [Condition; 5] {
     let containers = containers_ready(worker, phase);
-    let ready = ready(&worker.pod, &containers);
     let verdicts = [
         sandbox_ready(worker),
         initialized(worker, phase),
-        ready,
+        ready(&worker.pod, &containers),
         containers,
         Verdict::yes(),
     ];
-    let told = &mut worker.report.conditions;
-    let pairs = NAMES.iter().zip(verdicts).zip(told.iter_mut());
-    pairs
-        .map(|((name, verdict), told)| condition(name, &verdict, told, now))
-        .collect()
+    let mut told = worker.report.conditions.iter_mut().zip(NAMES);
+    verdicts.map(|verdict| {
+        let (told, name) = told.next().expect("a verdict for each name");
+        condition(name, verdict, told, now)
+    })
 }
 
-fn condition(name: &str, verdict: &Verdict, told: &mut Option<(bool, Time)>, now: Time) -> Value {
+fn condition(
+    name: &'static str,
+    verdict: Verdict,
+    told: &mut Option<(bool, Time)>,
+    now: Time,
+) -> Condition {
     let since = match told {
         Some((is_true, since)) if *is_true == verdict.is_true => *since,
         _ => now,
     };
     *told = Some((verdict.is_true, since));
-    // Conditions merge by type: a `null` takes away what an earlier status said.
-    json!({
-        "type": name,
-        "status": if verdict.is_true { "True" } else { "False" },
-        "lastProbeTime": null,
-        "lastTransitionTime": since,
-        "reason": Some(verdict.reason).filter(|text| !text.is_empty()),
-        "message": Some(&verdict.message).filter(|text| !text.is_empty()),
-    })
+    Condition {
+        last_probe_time: (),
+        last_transition_time: since,
+        message: Some(verdict.message).filter(|text| !text.is_empty()),
+        reason: Some(verdict.reason).filter(|text| !text.is_empty()),
+        status: if verdict.is_true { "True" } else { "False" },
+        r#type: name,
+    }
 }
 
 fn sandbox_ready(worker: &Worker) -> Verdict {

@@ -9,19 +9,19 @@
 //!
 //! Book: `book/src/node/pod-lifecycle.md`.
 
-use core::hash::{Hash, Hasher};
+use core::hash::Hasher;
 use core::time::Duration;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use wavetank_api::{KindId, Response, Time};
+use wavetank_api::{KindId, Response, Time, Uid};
 use wavetank_informer::client::{DeleteOptions, Patch, parse};
 use wavetank_informer::{Guard, Key};
 
 use crate::conditions::{self, Told};
 use crate::context::{Context, Purpose};
 use crate::pod_status::{ApiStatus, Phase};
-use crate::status::status;
+use crate::status::{PodStatus, status};
 use crate::worker::{Stage, Worker};
 
 /// Wait before a request that failed is sent again.
@@ -35,7 +35,7 @@ pub(crate) struct Report {
     /// The phase in the last status.
     pub phase: Phase,
     pub conditions: Told,
-    /// Hash of the last status that was sent; forgotten when it was not accepted.
+    /// Hash of the last patch that was sent; forgotten when it was not accepted.
     sent: Option<u64>,
     under_way: Option<Request>,
     /// After a failure.
@@ -97,24 +97,22 @@ impl Worker {
 
     /// Patches the status unless it is what was sent last; whether it did.
     fn send_status(&mut self, cx: &mut Context<'_>) -> bool {
-        let (guards, now) = (cx.shared.guards, cx.now);
-        let runtime = cx
-            .shared
-            .runtime
-            .as_ref()
-            .map_or("unknown", |v| &v.runtime_name);
-        let status = status(self, &cx.shared.config, runtime, guards, now);
-        let hash = hash(&status);
+        let (guards, shared) = (cx.shared.guards, &*cx.shared);
+        let uid = guards.on(Guard::M67).then(|| self.pod.meta().uid.clone());
+        let key = self.key();
+        let runtime = shared.runtime.as_ref();
+        let runtime = runtime.map_or("unknown", |version| &version.runtime_name);
+        let patch = StatusPatch {
+            metadata: Metadata { uid: uid.as_ref() },
+            status: status(self, &shared.config, runtime, guards, cx.now),
+        };
+        let patch = serde_json::to_vec(&patch).unwrap_or_default(); // a Vec takes all bytes
+        let hash = hash(&patch);
         if self.report.sent == Some(hash) {
             return false;
         }
-        let metadata = match guards.on(Guard::M67) {
-            true => json!({"uid": &*self.pod.meta().uid.0}),
-            false => json!({}),
-        };
-        let patch = json!({"metadata": metadata, "status": replacing_addresses(status)});
-        let client = &cx.shared.client;
-        let write = client.patch(KindId::Pod, &self.key(), "status", Patch::Strategic, &patch);
+        let (client, how) = (&shared.client, Patch::Strategic);
+        let write = client.patch_text(KindId::Pod, &key, "status", how, uid, patch);
         self.report.sent = Some(hash);
         self.report.under_way = Some(Request::Status);
         cx.api(Purpose::Report, write.request);
@@ -155,19 +153,23 @@ impl Worker {
     }
 }
 
-/// Addresses merge by `ip`: without the directive, those of an earlier sandbox would stay.
-fn replacing_addresses(mut status: Value) -> Value {
-    for name in ["hostIPs", "podIPs"] {
-        if let Some(Value::Array(list)) = status.get_mut(name) {
-            list.insert(0, json!({"$patch": "replace"}));
-        }
-    }
-    status
+/// What is sent.
+#[derive(Serialize)]
+struct StatusPatch<'a> {
+    metadata: Metadata<'a>,
+    status: PodStatus<'a>,
+}
+
+/// Whom it is about.
+#[derive(Serialize)]
+struct Metadata<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<&'a Uid>,
 }
 
 /// SipHash with its fixed keys: the same on every machine.
-fn hash(status: &Value) -> u64 {
+fn hash(status: &[u8]) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
-    status.hash(&mut hasher);
+    hasher.write(status);
     hasher.finish()
 }
