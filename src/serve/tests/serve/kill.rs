@@ -1,4 +1,5 @@
-//! A process under a write load dies fifty times and forgets nothing that it acknowledged.
+//! A process under a write load dies fifty times, or as often as `WAVETANK_KILLS` says, and forgets
+//! nothing that it acknowledged.
 //!
 //! The parent starts this very test binary with a directory in the environment; the child serves
 //! from it and prints each name that was acknowledged; the parent kills it in the middle.
@@ -17,14 +18,21 @@ use crate::cluster::{CONFIG_MAPS, Dir, call, config_map, start_core};
 
 const DIR: &str = "WAVETANK_KILL_DIR";
 const ROUND: &str = "WAVETANK_KILL_ROUND";
-const ROUNDS: usize = 50;
+const ROUNDS: usize = 50; // unless the environment says otherwise
 const WRITERS: usize = 8;
 
+fn rounds() -> usize {
+    let said = std::env::var("WAVETANK_KILLS");
+    said.map_or(ROUNDS, |said| {
+        said.parse().expect("WAVETANK_KILLS is a number")
+    })
+}
+
 #[test]
-fn fifty_kills_lose_no_acknowledged_write() {
-    let dir = Dir::new();
+fn kills_lose_no_acknowledged_write() {
+    let (dir, rounds) = (Dir::new(), rounds());
     let mut acknowledged = BTreeSet::new();
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let mut child = spawn(&dir.0, round);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         // The later the round, the more is written before the kill, up to three hundred.
@@ -52,7 +60,11 @@ fn fifty_kills_lose_no_acknowledged_write() {
             "{name} was acknowledged"
         );
     }
-    assert!(acknowledged.len() > ROUNDS);
+    assert!(acknowledged.len() > rounds);
+    println!(
+        "{rounds} kills, {} acknowledged writes, all there",
+        acknowledged.len()
+    );
 }
 
 /// Takes note of a whole line that names an acknowledged write.
