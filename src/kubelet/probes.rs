@@ -235,7 +235,9 @@ pub(crate) fn answered(
     if count < if is_success { good } else { bad } {
         return;
     }
-    report.is_dirty |= state.is_well != is_success;
+    if state.is_well != is_success {
+        report.hurry();
+    }
     state.is_well = is_success;
     match state.role {
         Role::Liveness if !is_success => slot.condemned = Some(Condemned::LivenessFailed),

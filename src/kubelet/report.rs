@@ -6,6 +6,8 @@
 //! 2. The final delete is sent after the last status was accepted, when nothing of the pod runs
 //!    (P6, M69), and for this UID only.
 //! 3. At most one request per pod is under way; what changes meanwhile is sent next.
+//! 4. While containers are being made nothing is told but what probes find: upstream makes a status
+//!    before `SyncPod`, which then waits for sandbox, images and starts (kubernetes#19077, #91667).
 //!
 //! Book: `book/src/node/pod-lifecycle.md`.
 
@@ -32,6 +34,8 @@ const RETRY: Duration = Duration::from_secs(2);
 pub(crate) struct Report {
     /// Something may have changed since the last status was made.
     pub is_dirty: bool,
+    /// Containers were being made when the last status was: the next waits until they are there.
+    waits: bool,
     /// The phase in the last status.
     pub phase: Phase,
     pub conditions: Told,
@@ -59,6 +63,12 @@ impl Report {
         }
     }
 
+    /// Says at once what a probe has found (`SetContainerReadiness`).
+    pub fn hurry(&mut self) {
+        self.is_dirty = true;
+        self.waits = false;
+    }
+
     /// Whether nothing is left to be told or answered.
     pub fn is_idle(&self) -> bool {
         self.under_way.is_none()
@@ -69,12 +79,15 @@ impl Worker {
     // ANCHOR: report
     /// Sends what the API server does not know yet.
     pub(crate) fn report_step(&mut self, cx: &mut Context<'_>) {
-        if self.is_gone || self.report.under_way.is_some() {
+        let is_making = self.is_making();
+        self.report.waits &= is_making;
+        if self.is_gone || self.report.under_way.is_some() || self.report.waits {
             return;
         }
         if let Some(at) = self.report.not_before.filter(|at| cx.now < *at) {
             return cx.wake_at(at);
         }
+        self.report.waits = is_making;
         if core::mem::take(&mut self.report.is_dirty) && self.send_status(cx) {
             return;
         }

@@ -223,6 +223,20 @@ impl Worker {
         })
     }
 
+    /// Whether the sandbox or a container is being made: where upstream's worker is in `SyncPod`.
+    pub fn is_making(&self) -> bool {
+        use crate::slot::Op;
+        let sandbox = matches!(
+            self.sandbox.state,
+            SandboxState::Starting | SandboxState::Asking
+        );
+        let container = |slot: &Slot| {
+            let inspects = matches!(slot.op, Op::Inspect | Op::Pull(..) | Op::Measure(..));
+            inspects || matches!(slot.op, Op::Create | Op::Start)
+        };
+        self.stage == Stage::Syncing && (sandbox || self.slots.iter().any(container))
+    }
+
     /// The slot of a container, by id.
     pub fn slot_of(&self, id: &wavetank_cri::ContainerId) -> Option<usize> {
         self.slots

@@ -93,6 +93,7 @@ fn a_bound_pod_becomes_running_and_ready_and_its_delete_takes_it_away() {
     assert_eq!(rig.events("Pulling"), ["Pulling image \"nginx:1.25\""]);
     assert_eq!(rig.events("Created"), ["Created container: web"]);
     assert_eq!(rig.events("Started"), ["Started container web"]);
+    assert_eq!(rig.api.status_patches, 2, "pending, running");
 
     rig.delete("web-0", 30);
     rig.run_secs(2);
@@ -101,6 +102,31 @@ fn a_bound_pod_becomes_running_and_ready_and_its_delete_takes_it_away() {
     assert_eq!(rig.running(), Vec::<String>::new());
     rig.run_secs(1);
     assert_eq!(rig.runtime.pod_ips().count(), 0);
+}
+
+#[test]
+fn while_a_container_is_made_only_what_probes_find_is_told() {
+    let mut rig = Rig::new(1);
+    let probe = json!({"httpGet": {"port": 80}, "periodSeconds": 1, "failureThreshold": 1});
+    let spec = json!({"containers": [
+        {"name": "web", "image": "a", "readinessProbe": probe},
+        {"name": "late", "image": "b"},
+    ]});
+    let script = json!({"sim.wavetank.dev/pull-time": "10s"});
+    rig.create("web-0", spec, script);
+    rig.run_secs(15); // `web` runs, and `late` is being pulled for
+    assert_eq!(rig.running(), ["web"]);
+    assert_eq!(rig.api.status_patches, 2, "pending; `web` is ready");
+    assert_eq!(rig.status("web-0")["podIP"], "10.244.1.2");
+    let ready = |rig: &Rig| {
+        let statuses = &rig.status("web-0")["containerStatuses"];
+        [0, 1].map(|index| statuses[index]["ready"] == true)
+    };
+    assert_eq!(ready(&rig), [true, false]);
+    rig.run_secs(10);
+    assert_eq!(rig.api.status_patches, 3, "`late` runs");
+    assert_eq!(ready(&rig), [true, true]);
+    assert_eq!(rig.condition("web-0", "Ready"), "True");
 }
 
 #[test]
