@@ -19,7 +19,7 @@ use std::sync::Arc;
 use wavetank_api::json::Value;
 
 use wavetank_api::kinds::KINDS;
-use wavetank_api::{KindId, Revision};
+use wavetank_api::{KindId, Revision, Time};
 use wavetank_store::{Event, Key, KeyValue, Range, prefix_end};
 
 use crate::object::{Object, decode};
@@ -277,8 +277,9 @@ impl Cache {
     }
 
     /// Keeps what was just written in decoded form: the next write begins from there.
-    pub fn remember(&self, key: &Key, revision: Revision, tree: Value) {
+    pub fn remember(&self, key: &Key, revision: Revision, tree: Value, now: Time) {
         let mut trees = self.trees.borrow_mut();
+        trees.pass(now);
         trees.remember(key, revision, Arc::new(tree));
     }
 

@@ -2,30 +2,35 @@
 //!
 //! A write decodes the version that it changes, and most writes follow another to the same object:
 //! a pod is created, bound, and then reported on five times within a second; a lease is renewed
-//! for ever. [`Trees`] keeps the last versions that were written or decided on.
+//! every ten. [`Trees`] keeps what has been written or decided on for half a minute.
 //!
 //! 1. A tree is that of the bytes stored at its revision: another revision does not find it.
-//! 2. At most [`TREES_MAX`] are kept; the oldest goes first.
+//! 2. At most [`TREES_MAX`] are kept, none much longer than [`KEPT`]; the oldest goes first.
 //!
 //! Book: `book/src/control-plane/watch-cache.md`.
 
+use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use wavetank_api::json::Value;
-
-use wavetank_api::Revision;
+use wavetank_api::{Revision, Time};
 use wavetank_store::{Key, KeyValue};
 
-/// A pod's tree takes some 20 kB.
-const TREES_MAX: usize = 2_048;
+/// A pod's tree takes some 10 kB, and shares most of them with the version before.
+const TREES_MAX: usize = 16_384;
+
+/// How long a tree waits for the next write.
+const KEPT: Duration = Duration::from_secs(30);
 
 /// Decoded versions by key, one each.
 #[derive(Debug, Default)]
 pub(crate) struct Trees {
     held: BTreeMap<Key, (Revision, Arc<Value>)>,
-    /// In the order in which they came, with the revision they had then.
-    order: VecDeque<(Key, Revision)>,
+    /// In the order in which they came, with when and with the revision they had then.
+    order: VecDeque<(Time, Key, Revision)>,
+    /// The time of the last write.
+    now: Time,
 }
 
 impl Trees {
@@ -35,20 +40,30 @@ impl Trees {
         (*revision == kv.mod_revision).then_some(tree)
     }
 
+    /// Lets the time of a write be known, and forgets what has waited for too long.
+    pub fn pass(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        while let Some((since, ..)) = self.order.front()
+            && *since + KEPT < self.now
+        {
+            self.forget_oldest();
+        }
+    }
+
     /// Keeps the tree of a version in place of an older one of its key.
     pub fn remember(&mut self, key: &Key, revision: Revision, tree: Arc<Value>) {
         if self.held.get(key).is_some_and(|(held, _)| *held > revision) {
             return;
         }
         self.held.insert(key.clone(), (revision, tree));
-        self.order.push_back((key.clone(), revision));
-        while self.order.len() > TREES_MAX {
+        self.order.push_back((self.now, key.clone(), revision));
+        while self.held.len() > TREES_MAX {
             self.forget_oldest();
         }
     }
 
     fn forget_oldest(&mut self) {
-        let Some((key, revision)) = self.order.pop_front() else {
+        let Some((_, key, revision)) = self.order.pop_front() else {
             return;
         };
         // Another version may have come since; it has its own place in the order.
@@ -93,6 +108,23 @@ mod tests {
         );
         assert!(trees.get(&version("/a", 5)).is_none());
         assert!(trees.get(&version("/b", 7)).is_none());
+    }
+
+    #[test]
+    fn a_tree_waits_half_a_minute_for_the_next_write() {
+        let mut trees = Trees::default();
+        let tree = Arc::new(Value::Null);
+        trees.pass(Time::from_secs(100));
+        trees.remember(&"/a".into(), Revision(7), tree.clone());
+        trees.remember(&"/b".into(), Revision(8), tree.clone());
+        trees.pass(Time::from_secs(120));
+        trees.remember(&"/b".into(), Revision(9), tree);
+        trees.pass(Time::from_secs(110)); // late
+        trees.pass(Time::from_secs(140));
+        assert!(trees.get(&version("/a", 7)).is_none());
+        assert!(trees.get(&version("/b", 9)).is_some());
+        trees.pass(Time::from_secs(151));
+        assert!(trees.held.is_empty() && trees.order.is_empty());
     }
 
     #[test]

@@ -377,7 +377,7 @@ impl Commit {
             set_version(&mut object, revision);
             if kind != KindId::Event {
                 // Few events are written twice.
-                core.cache.remember(&self.write.key, revision, object);
+                core.cache.remember(&self.write.key, revision, object, now);
             }
             Stored {
                 kind,
