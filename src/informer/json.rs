@@ -3,8 +3,8 @@
 //! A component keeps a tenth of what a watch tells it: `managedFields` alone are a third of a pod.
 //! `serde_json` looks at every character of what it skips and asks of every string whether it is
 //! UTF-8. This reader asks that once of a whole body, and of a value that nobody wants it sees
-//! quotes and brackets only. Called by `wire.rs` and `view.rs`; numbers and escapes, which are
-//! rare, are left to `serde_json`.
+//! quotes and brackets only. Called by `wire.rs`, `view.rs` and a kubelet that renews its lease;
+//! numbers and escapes, which are rare, are left to `serde_json`.
 //!
 //! 1. What `serde_json` can read is read as it reads it, and as far.
 //! 2. Any text gives a value or an error; none overflows the stack.
@@ -26,7 +26,7 @@ use serde_json::Error;
 const DEPTH_MAX: u8 = 127;
 
 /// Reads the one value that `json` is.
-pub(crate) fn from_slice<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Result<T, Error> {
+pub fn from_slice<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Result<T, Error> {
     let mut reader = Reader::new(json)?;
     let value = T::deserialize(&mut reader)?;
     match reader.is_at_end() {

@@ -23,7 +23,7 @@ pub mod events;
 pub mod executor;
 pub mod guards;
 pub mod intern;
-mod json;
+pub mod json;
 pub mod queue;
 pub mod reflector;
 mod sorted;

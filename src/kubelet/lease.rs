@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use wavetank_api::{KindId, Method, Request, Response, Time};
 use wavetank_informer::client::parse;
-use wavetank_informer::{CallId, Key, Output};
+use wavetank_informer::{CallId, Key, Output, json};
 
 use crate::context::Shared;
 use crate::effect::Effect;
@@ -67,7 +67,7 @@ struct AnswerMeta<'a> {
 
 impl Known {
     fn of(answer: &[u8]) -> Option<Self> {
-        let Answer { metadata } = serde_json::from_slice(answer).ok()?;
+        let Answer { metadata } = json::from_slice(answer).ok()?;
         Some(Known {
             revision: metadata.resource_version.parse().ok()?,
             uid: metadata.uid.into(),
