@@ -15,6 +15,7 @@
     reason = "a bench stops at the first thing that goes wrong"
 )]
 
+use core::time::Duration;
 use std::collections::VecDeque;
 
 use serde_json::{Value, json};
@@ -30,7 +31,7 @@ use wavetank_informer::{CallId, Component, Guards, Input, Key, Nothing, Output};
 use wavetank_scheduler::Scheduler;
 use wavetank_store::{Store, WatchId};
 
-const NOW: Time = Time::from_secs(1_767_225_600);
+const BEGIN: Time = Time::from_secs(1_767_225_600);
 const PODS_A_NODE: usize = 100;
 const PODS_A_SET: usize = 500;
 /// Writes between two compactions.
@@ -53,6 +54,7 @@ struct Cluster {
     store: Store,
     api: ApiServer,
     watch: WatchId,
+    now: Time,
 }
 
 impl Cluster {
@@ -63,9 +65,15 @@ impl Cluster {
             .range("/registry/", Some("/registry0"), None, 0)
             .unwrap();
         let watch = store.watch(everything.revision).unwrap();
-        api.sync(&everything, NOW);
-        let steps = api.bootstrap(NOW);
-        let mut cluster = Cluster { store, api, watch };
+        api.sync(&everything, BEGIN);
+        let steps = api.bootstrap(BEGIN);
+        let now = BEGIN;
+        let mut cluster = Cluster {
+            store,
+            api,
+            watch,
+            now,
+        };
         for step in steps {
             let _ = cluster.finish(step); // what exists already is refused
         }
@@ -81,7 +89,7 @@ impl Cluster {
                 Step::Stream(_, stream) => return Err(stream),
                 Step::Revision(ticket) => {
                     let revision = Resumed::Revision(self.store.revision());
-                    self.api.resume(ticket, revision, NOW)
+                    self.api.resume(ticket, revision, self.now)
                 }
                 Step::Txn(ticket, txn) => {
                     self.store.stage(txn);
@@ -89,21 +97,21 @@ impl Cluster {
                     let (_, answer) = self.store.durable(upto).pop().unwrap();
                     let next = self
                         .api
-                        .resume(ticket, Resumed::Txn(Ok(answer.unwrap())), NOW);
+                        .resume(ticket, Resumed::Txn(Ok(answer.unwrap())), self.now);
                     let batch = self.store.drain(&self.watch, usize::MAX).unwrap();
-                    self.api.observe(&batch, NOW);
+                    self.api.observe(&batch, self.now);
                     next
                 }
                 Step::Grant(ticket, ttl) => {
-                    self.store.grant(None, ttl, NOW);
+                    self.store.grant(None, ttl, self.now);
                     let (upto, _) = self.store.unsynced().unwrap();
                     let (_, answer) = self.store.durable(upto).pop().unwrap();
                     self.api
-                        .resume(ticket, Resumed::Txn(Ok(answer.unwrap())), NOW)
+                        .resume(ticket, Resumed::Txn(Ok(answer.unwrap())), self.now)
                 }
                 Step::Wait(ticket) => {
                     assert!(waiting.replace(ticket).is_none(), "the cache is up to date");
-                    self.api.woken(NOW).pop().unwrap().1
+                    self.api.woken(self.now).pop().unwrap().1
                 }
                 Step::Tunnel(_) => panic!("nobody asks for a tunnel"),
             };
@@ -111,7 +119,7 @@ impl Cluster {
     }
 
     fn call(&mut self, request: Request) -> Result<Response, StreamId> {
-        let step = self.api.begin(request, NOW);
+        let step = self.api.begin(request, self.now);
         self.finish(step)
     }
 
@@ -122,12 +130,23 @@ impl Cluster {
         assert!(response.is_success(), "{target}: {text}");
     }
 
+    /// Lets a minute without writes go by, so that the server keeps no more trees.
+    fn rest(&mut self, writers: &Writers) {
+        self.now = self.now + Duration::from_secs(60);
+        let rested = json!({"metadata": {"generateName": "rested-"}});
+        self.write(
+            writers
+                .manager
+                .create(KindId::ConfigMap, "default", &rested),
+        );
+    }
+
     /// Lets a component fill its caches.
     fn start<C: Component<Effect = Nothing, Outcome = Nothing>>(&mut self, component: &mut C) {
         let mut inputs: VecDeque<Input<Nothing>> = VecDeque::from([Input::Start]);
         while let Some(input) = inputs.pop_front() {
             let mut out = Vec::new();
-            component.handle(input, NOW, &mut out);
+            component.handle(input, self.now, &mut out);
             for output in out {
                 if let Output::Call(call, request) | Output::Watch(call, request) = output {
                     inputs.extend(self.answer(call, request));
@@ -294,6 +313,7 @@ fn main() {
             cluster.compact();
         }
     }
+    cluster.rest(&writers);
     cluster.compact();
     let stored = meter.say("store and watch cache, one revision");
     let mut manager = manager();
@@ -308,5 +328,6 @@ fn main() {
     for number in 0..pods {
         writers.report(&mut cluster, number, 1);
     }
+    cluster.rest(&writers);
     meter.say("a further revision, before compaction");
 }
