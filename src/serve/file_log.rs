@@ -13,6 +13,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use wavetank_store::{FileKind, Log, LogError, LogFile, Snapshot};
 
 use crate::error::ServeError;
@@ -167,7 +168,7 @@ impl Log for FileLog {
         Ok(())
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<(), LogError> {
+    fn append(&mut self, bytes: &Bytes) -> Result<(), LogError> {
         let (kind, file) = self.current()?;
         file.write_all(bytes)
             .map_err(failed("append to", &kind.name()))

@@ -9,6 +9,7 @@
 //!
 //! Book: `book/src/control-plane/store.md`.
 
+use bytes::Bytes;
 use wavetank_api::Time;
 
 use crate::frame::{Content, file_header};
@@ -109,7 +110,7 @@ pub trait Log {
     fn create(&mut self, file: FileKind, header: &[u8]) -> Result<(), LogError>;
 
     /// Appends to the newest segment; not there for sure until `sync`.
-    fn append(&mut self, bytes: &[u8]) -> Result<(), LogError>;
+    fn append(&mut self, bytes: &Bytes) -> Result<(), LogError>;
 
     /// Returns when everything appended is on the medium.
     fn sync(&mut self) -> Result<(), LogError>;

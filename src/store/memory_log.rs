@@ -9,6 +9,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use crate::log::{FileKind, Log, LogError, LogFile};
 
 /// What becomes of bytes that were appended and not synced when the power goes.
@@ -24,28 +26,29 @@ pub enum Loss {
     },
 }
 
-/// A file as the pieces that were appended: a log that grows for hours is never moved.
+/// A file as the pieces that were appended: a log that grows for hours is never moved, and what
+/// the store hands out is never copied.
 #[derive(Clone, Debug, Default)]
 struct File {
-    pieces: Vec<Vec<u8>>,
+    pieces: Vec<Bytes>,
     len: usize,
     synced: usize,
 }
 
 impl File {
     /// A file that is on the medium from its beginning.
-    fn synced(bytes: Vec<u8>) -> Self {
-        let len = bytes.len();
+    fn synced(pieces: Vec<Bytes>) -> Self {
+        let len = pieces.iter().map(Bytes::len).sum();
         File {
-            pieces: vec![bytes],
+            pieces,
             len,
             synced: len,
         }
     }
 
-    fn append(&mut self, bytes: &[u8]) {
+    fn append(&mut self, bytes: &Bytes) {
         self.len += bytes.len();
-        self.pieces.push(bytes.to_vec());
+        self.pieces.push(bytes.clone());
     }
 
     fn truncate(&mut self, len: usize) {
@@ -61,8 +64,22 @@ impl File {
         }
     }
 
-    fn bytes_mut(&mut self) -> impl Iterator<Item = &mut u8> {
-        self.pieces.iter_mut().flatten()
+    /// Changes some of the bytes from a place on.
+    fn damage(&mut self, from: usize, mut change: impl FnMut(usize, &mut u8)) {
+        let mut at = 0;
+        for piece in &mut self.pieces {
+            let end = at + piece.len();
+            if end > from {
+                let mut bytes = Vec::from(core::mem::take(piece));
+                let damaged = bytes.iter_mut().enumerate();
+                let damaged = damaged.map(|(offset, byte)| (at + offset, byte));
+                damaged
+                    .filter(|(place, _)| *place >= from)
+                    .for_each(|(place, byte)| change(place, byte));
+                *piece = bytes.into();
+            }
+            at = end;
+        }
     }
 }
 
@@ -95,12 +112,11 @@ impl MemoryLog {
                     file.truncate(file.synced.saturating_add(kept));
                 }
                 Loss::Tear { written } => {
-                    let synced = file.synced;
-                    for (at, byte) in file.bytes_mut().enumerate().skip(synced) {
+                    file.damage(file.synced, |at, byte| {
                         if written >> (at / 512 % 64) & 1 == 0 {
                             *byte = 0;
                         }
-                    }
+                    });
                 }
             }
             file.synced = file.len;
@@ -120,12 +136,20 @@ impl MemoryLog {
     /// Turns bits of one byte, counted through all files in order of their names; `true` if there
     /// is such a byte.
     pub fn corrupt(&mut self, at: usize, bits: u8) -> bool {
-        let mut bytes = self.files.values_mut().flat_map(File::bytes_mut);
-        let Some(byte) = bytes.nth(at) else {
-            return false;
-        };
-        *byte ^= bits;
-        true
+        let mut before = 0;
+        for file in self.files.values_mut() {
+            if at - before < file.len {
+                let wanted = at - before;
+                file.damage(wanted, |place, byte| {
+                    if place == wanted {
+                        *byte ^= bits;
+                    }
+                });
+                return true;
+            }
+            before += file.len;
+        }
+        false
     }
 
     fn file(&mut self, what: &'static str, name: &str) -> Result<&mut File, LogError> {
@@ -171,12 +195,14 @@ impl Log for MemoryLog {
 
     fn create(&mut self, file: FileKind, header: &[u8]) -> Result<(), LogError> {
         self.current = file.name();
-        self.files
-            .insert(self.current.clone(), File::synced(header.to_vec()));
+        self.files.insert(
+            self.current.clone(),
+            File::synced(vec![Bytes::copy_from_slice(header)]),
+        );
         Ok(())
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<(), LogError> {
+    fn append(&mut self, bytes: &Bytes) -> Result<(), LogError> {
         let current = self.current.clone();
         self.file("append to", &current)?.append(bytes);
         Ok(())
@@ -200,8 +226,8 @@ impl Log for MemoryLog {
         file: FileKind,
         parts: &mut dyn Iterator<Item = Vec<u8>>,
     ) -> Result<(), LogError> {
-        let bytes = parts.flatten().collect();
-        self.files.insert(file.name(), File::synced(bytes));
+        let pieces = parts.map(Bytes::from).collect();
+        self.files.insert(file.name(), File::synced(pieces));
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Book: `book/src/control-plane/serving.md`.
 
+use bytes::Bytes;
 use wavetank_api::{Method, Time};
 use wavetank_serve::{Es256, FileLog, Kubeconfig, Pki, ServeError};
 use wavetank_store::{FileKind, Log, MemoryLog, Op, Store, Txn, open, prune, rotate};
@@ -24,8 +25,8 @@ const SEGMENT: FileKind = FileKind::Segment { first: 0 };
 fn what_was_synced_is_read_back() {
     each_log(|log| {
         log.create(SEGMENT, b"head").unwrap();
-        log.append(b"one").unwrap();
-        log.append(b"two").unwrap();
+        log.append(&Bytes::from_static(b"one")).unwrap();
+        log.append(&Bytes::from_static(b"two")).unwrap();
         log.sync().unwrap();
         assert_eq!(log.read(SEGMENT).unwrap(), b"headonetwo");
         log.truncate(SEGMENT, 7).unwrap();
@@ -41,11 +42,14 @@ fn what_was_synced_is_read_back() {
 #[test]
 fn appends_go_to_the_newest_segment_and_a_missing_file_is_an_error() {
     each_log(|log| {
-        assert!(log.append(b"x").is_err(), "no segment has begun");
+        assert!(
+            log.append(&Bytes::from_static(b"x")).is_err(),
+            "no segment has begun"
+        );
         log.create(SEGMENT, b"").unwrap();
         let next = FileKind::Segment { first: 9 };
         log.create(next, b"").unwrap();
-        log.append(b"x").unwrap();
+        log.append(&Bytes::from_static(b"x")).unwrap();
         assert_eq!(log.read(SEGMENT).unwrap(), b"");
         assert_eq!(log.read(next).unwrap(), b"x");
         log.remove(next).unwrap();
