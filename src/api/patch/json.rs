@@ -6,6 +6,8 @@
 //!
 //! 1. All operations are carried out or none is: `a_failing_operation_changes_nothing`.
 //! 2. No patch makes it panic: `any_patch_is_an_answer_or_a_refusal`.
+//! 3. A small patch makes no object that is large or deep out of all proportion:
+//!    `copies_cannot_make_much_of_little`.
 //!
 //! Book: `book/src/control-plane/patch.md`.
 
@@ -16,6 +18,10 @@ use crate::status::Status;
 
 /// The most operations a patch may have (`maxJSONPatchOperations`).
 const OPERATIONS_MAX: usize = 10_000;
+/// The most that copies may add to an object, in bytes of JSON (`JSONPatchMaxCopyBytes`).
+const COPIED_MAX: usize = 3 * 1024 * 1024;
+/// Objects and lists within each other: as many as can be read back.
+const DEPTH_MAX: usize = 127;
 
 /// Applies the patch in `body` to `object`.
 ///
@@ -23,8 +29,9 @@ const OPERATIONS_MAX: usize = 10_000;
 /// does not fit the object with 422.
 pub fn apply(mut object: Value, body: &[u8]) -> Result<Value, Status> {
     let operations = read(body)?;
+    let mut copied = 0;
     for operation in &operations {
-        carry_out(&mut object, operation).ok_or_else(unprocessable)?;
+        carry_out(&mut object, operation, &mut copied).ok_or_else(unprocessable)?;
     }
     Ok(object)
 }
@@ -53,8 +60,8 @@ fn read(body: &[u8]) -> Result<Vec<Map>, Status> {
     items.into_iter().map(as_operation).collect()
 }
 
-/// `None` when the operation does not fit.
-fn carry_out(object: &mut Value, operation: &Map) -> Option<()> {
+/// `None` when the operation does not fit, or makes too much of too little.
+fn carry_out(object: &mut Value, operation: &Map, copied: &mut usize) -> Option<()> {
     let path = operation.get("path")?.as_str()?;
     let value = || operation.get("value").cloned().unwrap_or_default();
     let from = || operation.get("from").and_then(Value::as_str);
@@ -62,7 +69,8 @@ fn carry_out(object: &mut Value, operation: &Map) -> Option<()> {
         "add" => add(object, path, value()),
         "remove" => remove(object, path).map(drop),
         "replace" => {
-            *find(object, path)? = value();
+            let value = not_too_deep(path, value())?;
+            *find(object, path)? = value;
             Some(())
         }
         "move" => {
@@ -70,8 +78,11 @@ fn carry_out(object: &mut Value, operation: &Map) -> Option<()> {
             add(object, path, moved)
         }
         "copy" => {
-            let copied = find(object, from()?)?.clone();
-            add(object, path, copied)
+            let copy = find(object, from()?)?.clone();
+            let mut text = Vec::new();
+            copy.write(&mut text);
+            *copied += text.len();
+            (*copied <= COPIED_MAX).then(|| add(object, path, copy))?
         }
         "test" => {
             let wanted = value();
@@ -122,7 +133,20 @@ fn parent<'a>(object: &'a mut Value, pointer: &str) -> Option<(&'a mut Value, St
     Some((holder, last))
 }
 
+/// The value, if the object stays readable with it in this place.
+fn not_too_deep(pointer: &str, value: Value) -> Option<Value> {
+    fn depth(value: &Value) -> usize {
+        match value {
+            Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+            Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+    (pointer.matches('/').count() + depth(&value) <= DEPTH_MAX).then_some(value)
+}
+
 fn add(object: &mut Value, pointer: &str, value: Value) -> Option<()> {
+    let value = not_too_deep(pointer, value)?;
     if pointer.is_empty() {
         *object = value;
         return Some(());
@@ -164,6 +188,26 @@ mod tests {
 
     fn patched(object: Value, patch: Value) -> Result<Value, u16> {
         apply(object, patch.to_string().as_bytes()).map_err(|status| status.code)
+    }
+
+    #[test]
+    fn copies_cannot_make_much_of_little() {
+        // Each copy makes the object twice as large: from a hundred bytes to two million.
+        let object = json!({"a": {"text": "x".repeat(100)}});
+        let doubled = |at: usize| json!({"op": "copy", "from": "/a", "path": format!("/a/{at}")});
+        let patch = |times: usize| Value::from((0..times).map(doubled).collect::<Vec<_>>());
+        assert!(patched(object.clone(), patch(14)).is_ok());
+        assert_eq!(patched(object.clone(), patch(15)), Err(422));
+        assert_eq!(patched(object, patch(60)), Err(422));
+
+        let deeper = |steps: usize| {
+            let path = "/a".repeat(steps);
+            json!({"op": "add", "path": path, "value": {"a": {}}})
+        };
+        let chain = |steps: usize| Value::from((1..=steps).map(deeper).collect::<Vec<_>>());
+        let deep = patched(json!({}), chain(125)).unwrap();
+        assert!(serde_json::from_str::<Value>(&deep.to_string()).is_ok());
+        assert_eq!(patched(json!({}), chain(126)), Err(422));
     }
 
     /// RFC 6902, appendix A.
