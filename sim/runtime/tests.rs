@@ -6,6 +6,7 @@ mod environment;
 mod input;
 mod mutants;
 mod properties;
+mod restarts;
 mod rig;
 mod scenarios;
 mod volumes;

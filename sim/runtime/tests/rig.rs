@@ -62,6 +62,16 @@ pub struct Rig {
     pub check: fn(&Rig),
 }
 
+/// The spec of a pod of one container.
+pub fn nginx() -> Value {
+    json!({"containers": [{"name": "web", "image": "nginx:1.25"}]})
+}
+
+/// No further metadata.
+pub fn none() -> Value {
+    json!({})
+}
+
 pub fn config() -> Config {
     Config::new("n1", "192.168.0.11", "10.244.1.0/24")
 }
