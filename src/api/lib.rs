@@ -11,6 +11,7 @@
 pub mod apply;
 pub mod discovery;
 pub mod fields;
+pub mod guards;
 pub mod http;
 pub mod json;
 pub mod kinds;
@@ -27,6 +28,7 @@ pub mod strict;
 pub mod string_map;
 pub mod time;
 
+pub use guards::{Guard, Guards};
 pub use http::{Headers, Method, Request, Response};
 pub use kinds::KindId;
 pub use meta::{Meta, OwnerReference, Revision, Uid};

@@ -19,12 +19,11 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use wavetank_api::{KindId, Revision, Time, Uid};
+use wavetank_api::{Guard, Guards, KindId, Revision, Time, Uid};
 
 use crate::client::{Client, Selection, Verb, parse_list};
 use crate::component::{CallId, CallIds, Input, Output};
 use crate::executor::{Outcome, Written};
-use crate::guards::{Guard, Guards};
 use crate::view::{HeaderOnly, Key, Object};
 
 /// How long after it was sent a request may still commit. The API server ends every request that

@@ -19,12 +19,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use wavetank_api::{KindId, Response, Time};
+use wavetank_api::{Guard, Guards, KindId, Response, Time};
 
 use crate::backoff::Chance;
 use crate::client::{ApiError, Client, parse};
 use crate::component::{CallId, CallIds, Input, Output};
-use crate::guards::{Guard, Guards};
 use crate::view::Key;
 
 /// Upstream's defaults (`--leader-elect-lease-duration` and its siblings).

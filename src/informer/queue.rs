@@ -15,9 +15,7 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use wavetank_api::Time;
-
-use crate::guards::{Guard, Guards};
+use wavetank_api::{Guard, Guards, Time};
 
 /// First and longest wait of a failing key (`DefaultTypedControllerRateLimiter`).
 const FIRST_WAIT: Duration = Duration::from_millis(5);

@@ -19,13 +19,12 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use wavetank_api::{KindId, Request, Response, Revision, Time};
+use wavetank_api::{Guard, Guards, KindId, Request, Response, Revision, Time};
 
 use crate::backoff::{Backoff, Chance};
 use crate::cache::{Cache, Change, IndexFn};
 use crate::client::{ApiError, Client, List, Selection, parse_list};
 use crate::component::{CallId, CallIds, Input, Output};
-use crate::guards::{Guard, Guards};
 use crate::intern::Pool;
 use crate::json;
 use crate::view::{Cached, Key};

@@ -18,8 +18,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use wavetank_api::{Revision, Uid};
-use wavetank_informer::guards::{Guard, Guards};
+use wavetank_api::{Guard, Guards, Revision, Uid};
 
 use crate::node::Node;
 use crate::node_info::{Generation, NodeInfo};

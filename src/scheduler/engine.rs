@@ -20,8 +20,7 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use wavetank_api::{Time, Uid};
-use wavetank_informer::guards::{Guard, Guards};
+use wavetank_api::{Guard, Guards, Time, Uid};
 
 use crate::cache::{Cache, NodeChange};
 use crate::framework::{Binding, Change, CycleState, Diagnosis, Profile, Status, WaitingPod};

@@ -27,8 +27,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use wavetank_api::{Time, Uid};
-use wavetank_informer::guards::{Guard, Guards};
+use wavetank_api::{Guard, Guards, Time, Uid};
 
 use crate::framework::{Change, Diagnosis, Hint};
 use crate::pod::Pod;

@@ -20,8 +20,7 @@
 use std::sync::Arc;
 
 use rand::RngExt;
-use wavetank_api::Time;
-use wavetank_informer::guards::Guard;
+use wavetank_api::{Guard, Time};
 
 use crate::engine::{Attempt, Engine, Failed, Step, diagnosis_of, hint_of};
 use crate::framework::{Code, CycleState, Diagnosis, PreFilterResult, Status, Verdict, WaitingPod};

@@ -17,11 +17,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::json;
-use wavetank_api::{KindId, Response, Time, Uid};
+use wavetank_api::{Guard, Guards, KindId, Response, Time, Uid};
 use wavetank_informer::client::{Patch, Selection, parse, parse_object};
 use wavetank_informer::election::{self, Elector};
 use wavetank_informer::events::{self, EventType, Recorder};
-use wavetank_informer::guards::{Guard, Guards};
 use wavetank_informer::reflector::{self, Reflector};
 use wavetank_informer::{
     CallId, CallIds, Change, Client, Component, Input, Key, Note, Nothing, Object, Output,

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use wavetank::api::Guard;
 use wavetank::api::kinds::{KINDS, Kind, KindId, SubresourceKind};
 use wavetank::scheduler::default_profile;
 
@@ -244,33 +245,13 @@ fn camel(name: &str) -> String {
     name.split('_').map(word).collect()
 }
 
-/// `(number, what it says)` of each guard, in order.
-fn guard_table() -> Vec<(String, String)> {
-    let text = read(&root().join("src/informer/guards.rs"));
-    let mut said = String::new();
-    let mut all = Vec::new();
-    let body = between(&text, "pub enum Guard {", "\n}").expect("the table of guards");
-    for line in body.lines().map(str::trim) {
-        if let Some(more) = line.strip_prefix("/// ") {
-            said.push_str(if said.is_empty() { "" } else { " " });
-            said.push_str(more);
-        } else if let Some((name, _)) = line.split_once(" = ") {
-            all.push((name.to_owned(), linkless(&std::mem::take(&mut said))));
-        }
-    }
-    all
-}
-
 fn guards() -> String {
     let mut files = Vec::new();
     collect(&root().join("src"), "rs", &mut files);
     collect(&root().join("sim"), "rs", &mut files);
     let mut stands: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut tried: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for file in files
-        .iter()
-        .filter(|file| !file.ends_with("informer/guards.rs"))
-    {
+    for file in files.iter().filter(|file| !file.ends_with("api/guards.rs")) {
         let mut is_test = shown(file).contains("tests");
         for line in read(file).lines() {
             is_test |= line.starts_with("#[cfg(test)]");
@@ -289,15 +270,16 @@ fn guards() -> String {
         }
     }
     let mut page = "# Guards\nThe lines that prevent a known bug, by their number in \
-        `src/informer/guards.rs`: where each stands, and the tests that take it away and must then \
+        `src/api/guards.rs`: where each stands, and the tests that take it away and must then \
         see the bug. [Informers](../control-plane/informers.md) says what a guard is.\n\n"
         .to_owned();
-    for (number, what) in guard_table() {
-        let Some(places) = stands.get(&number) else {
+    for guard in Guard::all() {
+        let (number, what) = (guard.name(), guard.says());
+        let Some(places) = stands.get(number) else {
             continue;
         };
         let _ = write!(page, "- `{number}` {what} Stands in {}", places.join(", "));
-        let tests = tried.get(&number).map(|tests| tests.join(", "));
+        let tests = tried.get(number).map(|tests| tests.join(", "));
         let _ = match tests {
             Some(tests) => writeln!(page, "; taken away by {tests}."),
             None => writeln!(page, "; no test takes it away yet."),

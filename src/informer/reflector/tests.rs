@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::component::{Failure, Nothing};
-use crate::guards::Guard;
 use crate::view::{HeaderOnly, Key, Object};
 
 /// All changes ever made, and how much of them is forgotten.
