@@ -5,7 +5,7 @@
 use wavetank_api::json::Value;
 
 use wavetank_api::status::Cause;
-use wavetank_api::{Status, Time};
+use wavetank_api::{Guards, Status, Time};
 
 use crate::call::Call;
 use crate::metadata;
@@ -14,24 +14,30 @@ use crate::reply::Refusal;
 use crate::route::Route;
 use crate::strategy::{Attributes, Denied, Operation, View};
 
-/// Asks every plugin in order; each may change the object.
+/// Asks every plugin in order; each may change the object. Without an old version it is a create,
+/// without a new one a delete.
 pub(crate) fn admit(
-    operation: Operation,
     mut object: Option<&mut Value>,
     old: Option<&Value>,
     route: &Route,
     call: &Call,
     view: &dyn View,
+    guards: Guards,
     now: Time,
 ) -> Result<(), Refusal> {
     let attributes = Attributes {
-        operation,
+        operation: match (&object, old) {
+            (Some(_), None) => Operation::Create,
+            (Some(_), Some(_)) => Operation::Update,
+            (None, _) => Operation::Delete,
+        },
         kind: route.kind.stored_as(),
         subresource: route.subresource,
         namespace: &route.namespace,
         name: &route.name,
         old,
         user: &call.user.name,
+        guards,
         now,
     };
     for (_, plugin) in registry::plugins() {

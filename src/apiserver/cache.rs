@@ -19,7 +19,7 @@ use std::sync::Arc;
 use wavetank_api::json::Value;
 
 use wavetank_api::kinds::KINDS;
-use wavetank_api::{KindId, Revision, Time};
+use wavetank_api::{Guards, KindId, Revision, Time};
 use wavetank_store::{Event, Key, KeyValue, Range, prefix_end};
 
 use crate::object::{Object, decode};
@@ -42,6 +42,7 @@ pub(crate) struct Cache {
     allocated: BTreeSet<Key>,
     /// Decoded objects, for the writes that come next.
     trees: RefCell<Trees>,
+    guards: Guards,
 }
 
 #[derive(Debug, Default)]
@@ -69,7 +70,7 @@ pub(crate) struct Scope {
 }
 
 impl Cache {
-    pub fn new() -> Self {
+    pub fn new(guards: Guards) -> Self {
         let kinds = KINDS.iter().map(|_| KindCache::default()).collect();
         Cache {
             revision: Revision(0),
@@ -77,6 +78,7 @@ impl Cache {
             kinds,
             allocated: BTreeSet::new(),
             trees: RefCell::default(),
+            guards,
         }
     }
 
@@ -222,7 +224,7 @@ impl Cache {
         wanted: impl Fn(&Object) -> bool,
     ) -> Result<Page, Expired> {
         let ring = self.kinds.get(scope.kind as usize).map(|cache| &cache.ring);
-        let then = ring.map_or(Ok(BTreeMap::new()), |ring| ring.undo(revision))?;
+        let then = ring.map_or(Ok(BTreeMap::new()), |ring| ring.undo(revision, self.guards))?;
         let prefix = scope.kind.namespace_prefix(&scope.namespace);
         let in_range = |key: &str| key.starts_with(&prefix) && after.is_none_or(|a| key > a);
         let now = self
@@ -261,7 +263,7 @@ impl Cache {
         let ring = self
             .kinds
             .get(kind as usize)
-            .map(|cache| cache.ring.since(revision));
+            .map(|cache| cache.ring.since(revision, self.guards));
         Ok(ring.transpose()?.into_iter().flatten())
     }
 

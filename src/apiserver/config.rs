@@ -6,6 +6,8 @@ use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::net::Ipv4Addr;
 
+use wavetank_api::Guards;
+
 use crate::step::Address;
 
 /// Everything a shell decides about an API server.
@@ -31,6 +33,8 @@ pub struct Config {
     pub event_ttl: Duration,
     /// Where clients reach this server.
     pub advertise: Address,
+    /// The guards that are kept.
+    pub guards: Guards,
 }
 
 impl Config {
@@ -54,6 +58,7 @@ impl Config {
                 ip: Ipv4Addr::LOCALHOST,
                 port: 6443,
             },
+            guards: Guards::default(),
         }
     }
 }

@@ -95,8 +95,8 @@ const PREFIX_MAX: usize = 58;
 impl Core {
     pub fn new(config: Config) -> Self {
         Core {
-            cache: Cache::new(),
-            streams: Streams::default(),
+            cache: Cache::new(config.guards),
+            streams: Streams::new(config.guards),
             metrics: Metrics::default(),
             chance: Chance(ChaCha8Rng::from_seed(config.seed)),
             lifetimes: Lifetimes::default(),

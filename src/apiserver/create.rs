@@ -10,7 +10,7 @@
 use wavetank_api::json::Value;
 
 use wavetank_api::kinds::events;
-use wavetank_api::{KindId, Status, Time};
+use wavetank_api::{Guard, KindId, Status, Time};
 use wavetank_store::{Compare, Key};
 
 use crate::admit::admit;
@@ -22,7 +22,7 @@ use crate::registry;
 use crate::reply::Refusal;
 use crate::route::{Route, no_such_path};
 use crate::services;
-use crate::strategy::{Context, Operation};
+use crate::strategy::Context;
 use crate::write::{Current, Decision, Op, Outcome, Reply, SeenView, Write};
 
 /// How often a generated name is drawn anew when it is taken (`maxNameGenerationCreateAttempts`).
@@ -145,15 +145,8 @@ impl Create {
             cache: &core.cache,
             seen: &write.seen,
         };
-        admit(
-            Operation::Create,
-            Some(&mut object),
-            None,
-            &route,
-            call,
-            &view,
-            now,
-        )?;
+        let guards = core.config.guards;
+        admit(Some(&mut object), None, &route, call, &view, guards, now)?;
         let context = Context {
             now,
             namespace: &route.namespace,
@@ -205,7 +198,10 @@ fn compare_namespace(
             .map(|o| o.revision()),
     };
     match revision {
-        Some(equals) => Ok(Some(Compare::ModRevision { key, equals })),
+        Some(equals) if core.config.guards.on(Guard::M35) => {
+            Ok(Some(Compare::ModRevision { key, equals }))
+        }
+        Some(_) => Ok(None),
         None => Err(metadata::namespace_not_found(&route.namespace)),
     }
 }

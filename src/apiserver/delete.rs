@@ -23,7 +23,7 @@ use crate::call::{Call, unsupported};
 use crate::core::{Core, Next};
 use crate::reply::Refusal;
 use crate::route::{Route, no_such_path};
-use crate::strategy::{DeleteOptions, Grace, Operation, Propagation};
+use crate::strategy::{DeleteOptions, Grace, Propagation};
 use crate::write::{Current, Decision, Op, Outcome, Reply, SeenView, Write};
 use crate::{metadata, registry, services};
 
@@ -167,15 +167,8 @@ impl Delete {
             cache: &core.cache,
             seen: &write.seen,
         };
-        admit(
-            Operation::Delete,
-            None,
-            Some(old),
-            &self.route,
-            call,
-            &view,
-            now,
-        )?;
+        let guards = core.config.guards;
+        admit(None, Some(old), &self.route, call, &view, guards, now)?;
         let outcome = match write.kind {
             KindId::Namespace => delete_namespace(old, now),
             kind => self.mark(old, kind, now),

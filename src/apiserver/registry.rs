@@ -4,7 +4,7 @@
 
 use wavetank_api::json::Value;
 
-use wavetank_api::KindId;
+use wavetank_api::{Guards, KindId};
 
 use crate::admission;
 use crate::field::Errors;
@@ -28,6 +28,6 @@ pub(crate) fn validate_metadata(object: &Value, kind: KindId) -> Errors {
 }
 
 /// The rules of a change of metadata.
-pub(crate) fn validate_metadata_update(new: &Value, old: &Value) -> Errors {
-    object_meta::validate_update(new, old)
+pub(crate) fn validate_metadata_update(new: &Value, old: &Value, guards: Guards) -> Errors {
+    object_meta::validate_update(new, old, guards)
 }

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use wavetank_api::Revision;
+use wavetank_api::{Guard, Guards, Revision};
 use wavetank_store::Key;
 
 use crate::object::Object;
@@ -87,8 +87,18 @@ impl Ring {
     }
 
     /// The changes after `revision`, in order.
-    pub fn since(&self, revision: Revision) -> Result<impl Iterator<Item = &Change>, Expired> {
-        if revision < self.oldest {
+    pub fn since(
+        &self,
+        revision: Revision,
+        guards: Guards,
+    ) -> Result<impl Iterator<Item = &Change>, Expired> {
+        // M86: a watch from one before the oldest would miss that one (#49992).
+        let first = if guards.on(Guard::M86) {
+            self.oldest
+        } else {
+            Revision(self.oldest.0.saturating_sub(1))
+        };
+        if revision < first && guards.on(Guard::M88) {
             return Err(Expired {
                 asked: revision,
                 oldest: self.oldest,
@@ -102,9 +112,9 @@ impl Ring {
 
     // ANCHOR: undo
     /// What was otherwise at revision `to`: per key, the version it had then, or none.
-    pub fn undo(&self, to: Revision) -> Result<Then, Expired> {
+    pub fn undo(&self, to: Revision, guards: Guards) -> Result<Then, Expired> {
         let mut then = BTreeMap::new();
-        for change in self.since(to)? {
+        for change in self.since(to, guards)? {
             if let Some(object) = change.object() {
                 // The earliest change after `to` knows what was there at `to`.
                 then.entry(object.kv.key.clone())

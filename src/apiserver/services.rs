@@ -18,7 +18,7 @@ use std::net::Ipv4Addr;
 use bytes::Bytes;
 use wavetank_api::json::{Map, Value, json};
 
-use wavetank_api::{KindId, Revision};
+use wavetank_api::{Guard, Guards, KindId, Revision};
 use wavetank_store::{Compare, Key, Op};
 
 use crate::cache::RANGES;
@@ -35,6 +35,7 @@ pub(crate) struct Allocation {
     claims: BTreeSet<String>,
     releases: BTreeSet<String>,
     owner: String,
+    guards: Guards,
 }
 
 impl Allocation {
@@ -43,10 +44,12 @@ impl Allocation {
         let owner = Bytes::from(json!({"service": self.owner}).to_string());
         for key in self.claims {
             let key: Key = key.into();
-            decision.compares.push(Compare::ModRevision {
-                key: key.clone(),
-                equals: Revision(0),
-            });
+            if self.guards.on(Guard::M76) {
+                decision.compares.push(Compare::ModRevision {
+                    key: key.clone(),
+                    equals: Revision(0),
+                });
+            }
             decision.ops.push(Op::Put {
                 key,
                 value: owner.clone(),
@@ -139,6 +142,7 @@ pub(crate) fn allocate(
         claims,
         releases: before.difference(&after).cloned().collect(),
         owner,
+        guards: core.config.guards,
     })
 }
 // ANCHOR_END: allocate

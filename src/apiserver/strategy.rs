@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use wavetank_api::json::Value;
 
-use wavetank_api::Time;
 use wavetank_api::kinds::KindId;
+use wavetank_api::{Guards, Time};
 
 use crate::field::Errors;
 
@@ -189,6 +189,8 @@ pub struct Attributes<'a> {
     pub old: Option<&'a Value>,
     /// Who asks.
     pub user: &'a str,
+    /// The guards that are kept.
+    pub guards: Guards,
     /// When.
     pub now: Time,
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use wavetank_api::selector::{FieldSelector, LabelSelector};
-use wavetank_api::{KindId, Revision, Status, Time};
+use wavetank_api::{Guard, Guards, KindId, Revision, Status, Time};
 
 use crate::cache::Scope;
 use crate::object::{Object, Stored};
@@ -85,6 +85,7 @@ struct Stream {
 /// All open watches.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
+    guards: Guards,
     next: u64,
     streams: BTreeMap<StreamId, Stream>,
     audience: BTreeMap<KindId, Audience>,
@@ -137,6 +138,13 @@ impl Audience {
 // ANCHOR_END: audience
 
 impl Streams {
+    pub fn new(guards: Guards) -> Self {
+        Streams {
+            guards,
+            ..Streams::default()
+        }
+    }
+
     /// Opens a watch that begins with the objects of `initial` and then with `changes`, which are
     /// those the cache has seen since `interest.after`.
     pub fn open<'a>(
@@ -162,7 +170,7 @@ impl Streams {
             interest,
         };
         for change in changes {
-            stream.hear(change, &mut Frames::default(), now);
+            stream.hear(change, &mut Frames::new(self.guards, now));
         }
         self.wakes.insert((stream.wake(), id));
         self.news.insert(id);
@@ -175,12 +183,12 @@ impl Streams {
         let Some(audience) = self.audience.get(&kind) else {
             return;
         };
-        let mut frames = Frames::default();
+        let mut frames = Frames::new(self.guards, now);
         for id in audience.of(change) {
             let Some(stream) = self.streams.get_mut(&id) else {
                 continue;
             };
-            if stream.hear(change, &mut frames, now) {
+            if stream.hear(change, &mut frames) {
                 self.news.insert(id);
             }
         }
@@ -298,7 +306,7 @@ impl Stream {
     // ANCHOR: hear
     /// Queues the frame of a change of interest: an object that comes to match is
     /// added, one that ceases to match is deleted, whatever the store did with it (A5).
-    fn hear(&mut self, change: &Change, frames: &mut Frames, now: Time) -> bool {
+    fn hear(&mut self, change: &Change, frames: &mut Frames) -> bool {
         let Interest {
             scope,
             labels,
@@ -326,9 +334,13 @@ impl Stream {
             return true;
         }
         let representation = self.representation();
-        let object = object.stored_at(change.revision);
+        let object = match event {
+            // M86: else a client that comes back begins in the past (#58545).
+            EventType::Deleted if !frames.guards.on(Guard::M86) => object.stored(),
+            _ => object.stored_at(change.revision),
+        };
         self.queue
-            .push_back(frames.frame(event, object, representation, now));
+            .push_back(frames.frame(event, object, representation));
         self.told = change.revision;
         true
     }
@@ -382,19 +394,22 @@ impl Stream {
 }
 
 /// The frames already built of one change.
-#[derive(Default)]
 struct Frames {
+    guards: Guards,
+    now: Time,
     built: Vec<(EventType, Revision, usize, Representation, Bytes)>,
 }
 
 impl Frames {
-    fn frame(
-        &mut self,
-        event: EventType,
-        object: Stored,
-        representation: Representation,
-        now: Time,
-    ) -> Bytes {
+    fn new(guards: Guards, now: Time) -> Self {
+        Frames {
+            guards,
+            now,
+            built: Vec::new(),
+        }
+    }
+
+    fn frame(&mut self, event: EventType, object: Stored, representation: Representation) -> Bytes {
         let (revision, bytes) = (object.revision, object.bytes.as_ptr() as usize);
         let known = self.built.iter().find(|(e, rev, ptr, r, _)| {
             (*e, *rev, *ptr, *r) == (event, revision, bytes, representation)
@@ -402,7 +417,7 @@ impl Frames {
         if let Some((.., frame)) = known {
             return frame.clone();
         }
-        let frame = change_frame(event, &object, representation, now);
+        let frame = change_frame(event, &object, representation, self.now);
         self.built
             .push((event, revision, bytes, representation, frame.clone()));
         frame

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use wavetank_api::json::{Value, json};
 
 use wavetank_api::http::Peer;
-use wavetank_api::{Method, Request, Response, Revision, Time};
+use wavetank_api::{Guards, Method, Request, Response, Revision, Time};
 use wavetank_store::{self as store, Store, Txn, TxnResult, WatchId};
 
 use crate::config::{Config, TokenSigner};
@@ -52,7 +52,15 @@ pub(crate) fn config(seed: u8) -> Config {
 impl Cluster {
     /// A cluster with its first objects.
     pub fn new() -> Self {
-        let mut cluster = Cluster::empty();
+        Cluster::guarded(Guards::default())
+    }
+
+    /// The same with a server that keeps these guards.
+    pub fn guarded(guards: Guards) -> Self {
+        let mut cluster = Cluster::started(Config {
+            guards,
+            ..config(1)
+        });
         for step in cluster.server.bootstrap(cluster.now) {
             cluster.finish(step);
         }
@@ -66,9 +74,13 @@ impl Cluster {
     }
 
     pub fn empty() -> Self {
+        Cluster::started(config(1))
+    }
+
+    fn started(config: Config) -> Self {
         let mut store = Store::new();
         let now = Time::from_secs(1_767_323_045);
-        let mut server = ApiServer::new(config(1));
+        let mut server = ApiServer::new(config);
         let snapshot = store
             .range("/registry/", Some("/registry0"), None, 0)
             .unwrap();
@@ -80,6 +92,20 @@ impl Cluster {
             watch,
             now,
         }
+    }
+
+    /// The server is killed, and started anew with these guards: it knows the store as it is now.
+    pub fn restart(&mut self, guards: Guards) {
+        let snapshot = self
+            .store
+            .range("/registry/", Some("/registry0"), None, 0)
+            .unwrap();
+        self.watch = self.store.watch(snapshot.revision).unwrap();
+        self.server = ApiServer::new(Config {
+            guards,
+            ..config(2)
+        });
+        self.server.sync(&snapshot, self.now);
     }
 
     /// Commits a transaction and gives its result.

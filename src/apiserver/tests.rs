@@ -5,6 +5,7 @@
 mod chaos;
 mod events;
 mod membership;
+mod mutants;
 mod reviews;
 mod verbs;
 mod watches;

@@ -16,7 +16,7 @@ use wavetank_api::kinds::{VirtualId, events};
 use wavetank_api::schema::{Schema, TypeId};
 use wavetank_api::status::{Cause, Named};
 use wavetank_api::strict::{self, FieldValidation};
-use wavetank_api::{KindId, Status, Time, patch};
+use wavetank_api::{Guard, Guards, KindId, Status, Time, patch};
 
 use crate::admit::admit;
 use crate::call::{Call, WriteOptions, undecodable};
@@ -27,7 +27,7 @@ use crate::field::Errors;
 use crate::negotiate::{APPLY_PATCH, JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH};
 use crate::reply::Refusal;
 use crate::route::{Route, no_such_path};
-use crate::strategy::{Operation, Strategy};
+use crate::strategy::Strategy;
 use crate::subresources::scale::{apply_scale, scale_of};
 use crate::write::{Current, Decision, Op, Outcome, Reply, SeenView, Write};
 use crate::{managed, metadata, registry, services, strategies};
@@ -142,24 +142,17 @@ impl Update {
         };
         let mut new = self.changed(old, call, now)?;
         let (route, is_put) = (&self.route, matches!(self.change, Change::Put(_)));
+        let guards = core.config.guards;
         metadata::check_name(&mut new, route)?;
         metadata::check_namespace(&mut new, &route.namespace)?;
-        metadata::check_version(&new, current.revision, route, is_put)?;
+        metadata::check_version(&new, current.revision, route, is_put, guards)?;
         metadata::carry_over(&mut new, old, route)?;
         let strategy = registry::strategy(write.kind);
         strategy.default_change(&mut new, old);
         let (cache, seen) = (&core.cache, &write.seen);
         let view = SeenView { cache, seen };
-        admit(
-            Operation::Update,
-            Some(&mut new),
-            Some(old),
-            route,
-            call,
-            &view,
-            now,
-        )?;
-        let errors = prepare_and_validate(strategy, route, &mut new, old);
+        admit(Some(&mut new), Some(old), route, call, &view, guards, now)?;
+        let errors = prepare_and_validate(strategy, route, &mut new, old, guards);
         if !errors.is_empty() {
             return Err(metadata::invalid(route, &errors));
         }
@@ -385,25 +378,43 @@ fn prepare_and_validate(
     route: &Route,
     new: &mut Value,
     old: &Value,
+    guards: Guards,
 ) -> Errors {
+    let is_split = guards.on(Guard::M90);
     match route.subresource {
-        "status" => (strategy.prepare_status)(new, old),
+        "status" if is_split => (strategy.prepare_status)(new, old),
         "ephemeralcontainers" => only_field(new, old, "ephemeralContainers"),
         "finalize" => only_field(new, old, "finalizers"),
-        _ => (strategy.prepare_update)(new, old),
+        _ => {
+            let said = (!is_split).then(|| new.get("status").cloned());
+            (strategy.prepare_update)(new, old);
+            if let Some(said) = said {
+                set_status(new, said);
+            }
+        }
     }
     strategy.default_change(new, old);
-    if strategy.has_generation && route.subresource != "status" {
+    if strategy.has_generation && (route.subresource != "status" || !is_split) {
         metadata::count_generation(new, old);
     }
-    let mut errors = registry::validate_metadata_update(new, old);
+    let mut errors = registry::validate_metadata_update(new, old, guards);
     errors.extend(match route.subresource {
-        "status" => (strategy.validate_status)(new, old),
+        "status" if is_split => (strategy.validate_status)(new, old),
         "finalize" => Errors::new(),
         "ephemeralcontainers" => strategies::validate_ephemeral_containers(new, old),
         _ => (strategy.validate_update)(new, old),
     });
     errors
+}
+
+fn set_status(object: &mut Value, status: Option<Value>) {
+    let Some(object) = object.as_object_mut() else {
+        return;
+    };
+    match status {
+        Some(status) => object.insert("status", status),
+        None => object.remove("status"),
+    };
 }
 
 /// Everything as it was but one field of the spec.

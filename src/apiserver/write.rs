@@ -413,7 +413,7 @@ impl Op {
             Op::Create(op) => op.decide(write, core, call, current, now),
             Op::Update(op) => op.decide(write, core, call, current, now),
             Op::Delete(op) => op.decide(write, core, call, current, now),
-            Op::Bind(op) => op.decide(current, now),
+            Op::Bind(op) => op.decide(current, core.config.guards, now),
         }
     }
 

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use wavetank_api::Guards;
+
 /// One node: its names, sizes and addresses.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -34,6 +36,8 @@ pub struct Config {
     pub port: u16,
     /// Spreads heartbeats and probes of many nodes; the same seed gives the same history.
     pub seed: u64,
+    /// The guards that are kept.
+    pub guards: Guards,
 }
 
 /// Amounts of what a node has or a pod requests.
@@ -78,6 +82,7 @@ impl Config {
             arch: "amd64".into(),
             port: 10250,
             seed: 0,
+            guards: Guards::default(),
         }
     }
 

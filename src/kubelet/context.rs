@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use wavetank_api::{KindId, Request, Time};
 use wavetank_cri as cri;
 use wavetank_informer::events::{About, Event, EventType, Recorder};
-use wavetank_informer::{CallId, CallIds, Client, Guards, Output};
+use wavetank_informer::{CallId, CallIds, Client, Output};
 
 use crate::config::Config;
 use crate::effect::{Effect, Probe, ProbeId};
@@ -45,7 +45,6 @@ pub(crate) enum Purpose {
 pub(crate) struct Shared {
     pub config: Config,
     pub client: Client,
-    pub guards: Guards,
     pub ids: CallIds,
     pub recorder: Recorder,
     /// The ConfigMaps and Secrets that pods refer to.

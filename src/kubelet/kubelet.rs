@@ -17,7 +17,7 @@ use wavetank_informer::client::Selection;
 use wavetank_informer::events::{EventType, Recorder};
 use wavetank_informer::reflector;
 use wavetank_informer::{
-    CallId, CallIds, Change, Client, Component, Guard, Guards, Input, Object, Output, Reflector,
+    CallId, CallIds, Change, Client, Component, Guard, Input, Object, Output, Reflector,
 };
 
 use crate::admission;
@@ -56,14 +56,9 @@ pub struct Kubelet {
 impl Kubelet {
     /// A kubelet that has not started.
     pub fn new(config: Config) -> Self {
-        Kubelet::with_guards(config, Guards::default())
-    }
-
-    /// A kubelet that keeps these guards.
-    pub fn with_guards(config: Config, guards: Guards) -> Self {
         let name = &config.node_name;
         let client = Client::new("kubelet", format!("system:node:{name}"));
-        let mut own = reflector::Config::all(KindId::Pod, &client, config.seed, guards);
+        let mut own = reflector::Config::all(KindId::Pod, &client, config.seed, config.guards);
         own.selection = Selection {
             fields: format!("spec.nodeName={name}"),
             ..Selection::default()
@@ -73,7 +68,6 @@ impl Kubelet {
             shared: Shared {
                 recorder: Recorder::new(&client, name.clone()),
                 client,
-                guards,
                 config,
                 ids: CallIds::default(),
                 runtime: None,
@@ -237,22 +231,22 @@ impl Kubelet {
     fn admit(&mut self, pod: Pod, now: Time, out: &mut Outputs) {
         let found = self.recovery.found.remove(&pod.meta().uid);
         let mut worker = Box::new(Worker::new(pod, now));
-        let is_over = worker.report.phase.is_terminal() && self.shared.guards.on(Guard::M68);
+        let is_over = worker.report.phase.is_terminal() && self.shared.config.guards.on(Guard::M68);
         let is_known = found.is_some() || is_over;
-        let useless = worker.adopt(found.unwrap_or_default(), self.shared.guards, now);
+        let useless = worker.adopt(found.unwrap_or_default(), self.shared.config.guards, now);
         for id in useless {
             crate::node::call_runtime(cri::Call::RemoveContainer(id), &mut self.shared, out);
         }
         if is_over {
             crate::sync::terminate(&mut worker, now);
-        } else if !is_known && !worker.has_instances() && self.shared.guards.on(Guard::M64) {
+        } else if !is_known && !worker.has_instances() && self.shared.config.guards.on(Guard::M64) {
             self.reject_misfit(&mut worker, now);
         }
         self.add(worker, now, out);
     }
 
     fn reject_misfit(&mut self, worker: &mut Worker, now: Time) {
-        let holds = self.shared.guards.on(Guard::M65);
+        let holds = self.shared.config.guards.on(Guard::M65);
         let others = self.workers.values().filter(|other| match holds {
             true => other.stage != Stage::Terminated,
             false => other.stage == Stage::Syncing && !other.pod.meta().is_terminating(),
@@ -289,13 +283,12 @@ impl Kubelet {
         let Shared {
             sources,
             client,
-            guards,
             config,
             ids,
             ..
         } = &mut self.shared;
         for (kind, key) in wanted {
-            let mut of = reflector::Config::all(kind, client, config.seed, *guards);
+            let mut of = reflector::Config::all(kind, client, config.seed, config.guards);
             of.selection = sources::selection(&key);
             sources.hold(worker, (kind, key), of, now, ids, out);
         }
@@ -310,7 +303,7 @@ impl Kubelet {
         self.are_orphans_sought = true;
         for (uid, found) in core::mem::take(&mut self.recovery.found) {
             let mut worker = Box::new(Worker::new(orphan(uid, &found), now));
-            worker.adopt(found, self.shared.guards, now);
+            worker.adopt(found, self.shared.config.guards, now);
             worker.volumes = Some(Box::default()); // it may have had some
             worker.is_gone = true;
             self.add(worker, now, out);

@@ -91,7 +91,7 @@ impl Worker {
         if core::mem::take(&mut self.report.is_dirty) && self.send_status(cx) {
             return;
         }
-        let is_over = match cx.shared.guards.on(Guard::M69) {
+        let is_over = match cx.shared.config.guards.on(Guard::M69) {
             true => self.stage == Stage::Terminated,
             false => self.stage >= Stage::Terminating,
         };
@@ -110,7 +110,7 @@ impl Worker {
 
     /// Patches the status unless it is what was sent last; whether it did.
     fn send_status(&mut self, cx: &mut Context<'_>) -> bool {
-        let (guards, shared) = (cx.shared.guards, &*cx.shared);
+        let (guards, shared) = (cx.shared.config.guards, &*cx.shared);
         let uid = guards.on(Guard::M67).then(|| self.pod.meta().uid.clone());
         let key = self.key();
         let runtime = shared.runtime.as_ref();
@@ -133,11 +133,8 @@ impl Worker {
     }
 
     fn send_delete(&mut self, cx: &mut Context<'_>) {
-        let uid = cx
-            .shared
-            .guards
-            .on(Guard::M67)
-            .then(|| self.pod.meta().uid.clone());
+        let guards = cx.shared.config.guards;
+        let uid = guards.on(Guard::M67).then(|| self.pod.meta().uid.clone());
         let options = DeleteOptions {
             uid,
             grace_period_seconds: Some(0),

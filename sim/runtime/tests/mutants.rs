@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use wavetank_informer::{Guard, Guards};
+use wavetank_kubelet::Config;
 
 use super::rig::{Rig, config};
 
@@ -22,7 +23,8 @@ fn shows(schedule: fn(Guards) -> bool, guard: Guard) -> (bool, bool) {
 }
 
 fn rig(guards: Guards) -> Rig {
-    let mut rig = Rig::with(config(), 7, guards);
+    let config = Config { guards, ..config() };
+    let mut rig = Rig::with(config, 7);
     rig.run_secs(1);
     rig
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use wavetank_api::{Method, Request, Response, Time, Uid};
-use wavetank_informer::{CallId, Component, Failure, Guards, Input, Output};
+use wavetank_informer::{CallId, Component, Failure, Input, Output};
 use wavetank_kubelet::{Config, Kubelet, Outcome};
 
 use crate::runtime::{NodeConfig, SimRuntime};
@@ -46,7 +46,6 @@ pub struct Rig {
     pub kubelet: Kubelet,
     pub runtime: SimRuntime,
     config: Config,
-    guards: Guards,
     inputs: BTreeMap<(Time, u64), (u64, Input<Outcome>)>,
     sequence: u64,
     wake: Option<Time>,
@@ -78,10 +77,10 @@ pub fn config() -> Config {
 
 impl Rig {
     pub fn new(seed: u64) -> Self {
-        Rig::with(config(), seed, Guards::default())
+        Rig::with(config(), seed)
     }
 
-    pub fn with(config: Config, seed: u64, guards: Guards) -> Self {
+    pub fn with(config: Config, seed: u64) -> Self {
         let node = NodeConfig {
             name: "n1".into(),
             pod_cidr: ([10, 244, 1, 0].into(), 24),
@@ -90,10 +89,9 @@ impl Rig {
         let mut rig = Rig {
             now: Time::from_secs(1_700_000_000),
             api: Api::default(),
-            kubelet: Kubelet::with_guards(config.clone(), guards),
+            kubelet: Kubelet::new(config.clone()),
             runtime: SimRuntime::new(node),
             config,
-            guards,
             inputs: BTreeMap::new(),
             sequence: 0,
             wake: None,
@@ -111,7 +109,7 @@ impl Rig {
     pub fn restart_kubelet(&mut self) {
         self.life += 1;
         self.runtime.hang_up();
-        self.kubelet = Kubelet::with_guards(self.config.clone(), self.guards);
+        self.kubelet = Kubelet::new(self.config.clone());
         self.api.watch = None;
         self.api.source_watches.clear();
         self.wake = None;

@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use super::rig::{Rig, config, nginx, none};
+use super::rig::{Rig, nginx, none};
 
 #[test]
 fn a_node_registers_and_its_lease_is_renewed() {
@@ -499,7 +499,7 @@ fn a_pod_of_the_same_name_is_another_pod() {
 
 #[test]
 fn the_address_of_a_host_network_pod_is_the_nodes() {
-    let mut rig = Rig::with(config(), 17, Default::default());
+    let mut rig = Rig::new(17);
     let mut spec = nginx();
     spec["hostNetwork"] = json!(true);
     rig.create("web-0", spec, none());

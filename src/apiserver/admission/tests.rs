@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use wavetank_api::json::{Value, json};
-use wavetank_api::{KindId, Time};
+use wavetank_api::{Guards, KindId, Time};
 
 use super::PLUGINS;
 use crate::strategy::{Attributes, Denied, Operation, View};
@@ -67,6 +67,7 @@ fn write<'a>(
         name,
         old: None,
         user: "admin",
+        guards: Guards::default(),
         now,
     }
 }

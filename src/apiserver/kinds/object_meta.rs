@@ -11,7 +11,7 @@
 //! Book: `book/src/control-plane/kinds.md`.
 
 use wavetank_api::json::Value;
-use wavetank_api::names;
+use wavetank_api::{Guard, Guards, names};
 
 use crate::field::{Errors, Field};
 
@@ -54,11 +54,11 @@ pub fn validate(
 }
 
 /// Rules for a change of metadata.
-pub fn validate_update(new: &Value, old: &Value) -> Errors {
+pub fn validate_update(new: &Value, old: &Value, guards: Guards) -> Errors {
     let mut errors = Errors::new();
     let (root, old_root) = (Field::root(new), Field::root(old));
     let (metadata, before) = (root.child("metadata"), old_root.child("metadata"));
-    if before.child("deletionTimestamp").is_set() {
+    if before.child("deletionTimestamp").is_set() && guards.on(Guard::M41) {
         no_new_finalizers(
             &metadata.child("finalizers"),
             &before.child("finalizers"),
@@ -238,13 +238,14 @@ mod tests {
     #[test]
     fn an_objects_identity_cannot_change() {
         let object = |name: &str, uid: &str| json!({"metadata": {"name": name, "uid": uid}});
-        let errors = validate_update(&object("b", "2"), &object("a", "1"));
+        let errors = validate_update(&object("b", "2"), &object("a", "1"), Guards::default());
         assert_eq!(
             errors.to_string(),
             "[metadata.name: Invalid value: \"b\": field is immutable, \
              metadata.uid: Invalid value: \"2\": field is immutable]"
         );
-        assert!(validate_update(&object("a", "1"), &object("a", "1")).is_empty());
+        let same = validate_update(&object("a", "1"), &object("a", "1"), Guards::default());
+        assert!(same.is_empty());
     }
 
     #[test]
@@ -253,7 +254,7 @@ mod tests {
         let new = json!({"metadata": {"deletionTimestamp": "2026-01-02T03:04:05Z",
             "finalizers": ["example.com/mine"]}});
         assert_eq!(
-            validate_update(&new, &old).to_string(),
+            validate_update(&new, &old, Guards::default()).to_string(),
             "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being \
              deleted, found new finalizers []string{\"example.com/mine\"}"
         );

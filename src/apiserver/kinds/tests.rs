@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use wavetank_api::json::{Map, Value, json};
 use wavetank_api::schema::{Field, Schema, Shape, TypeId};
-use wavetank_api::{KindId, Time, strict};
+use wavetank_api::{Guards, KindId, Time, strict};
 
 use super::object_meta;
 use crate::object::{Paths, sparse};
@@ -92,7 +92,7 @@ fn run_all(kind: KindId, object: &Value, old: &Value) {
     (strategy.prepare_create)(&mut created, &context);
     let _ = (strategy.validate)(&created).to_string();
     let _ = object_meta::validate(&created, kind.info().namespaced, strategy.name_rule);
-    let _ = object_meta::validate_update(object, old);
+    let _ = object_meta::validate_update(object, old, Guards::default());
     let mut updated = object.clone();
     (strategy.prepare_update)(&mut updated, old);
     let _ = (strategy.validate_update)(&updated, old).to_string();

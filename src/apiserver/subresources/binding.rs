@@ -12,7 +12,7 @@ use wavetank_api::json::{Value, json};
 
 use wavetank_api::kinds::VirtualId;
 use wavetank_api::status::{Cause, Named};
-use wavetank_api::{Status, Time};
+use wavetank_api::{Guard, Guards, Status, Time};
 
 use crate::call::Call;
 use crate::core::{Core, Next};
@@ -91,7 +91,12 @@ fn check_target(binding: &Value) -> Result<(), Refusal> {
 impl Bind {
     // ANCHOR: bind
     /// Decides on a binding: the pod must be this one, free, and not on its way out.
-    pub fn decide(self, current: &Current<'_>, now: Time) -> Result<Decision, Refusal> {
+    pub fn decide(
+        self,
+        current: &Current<'_>,
+        guards: Guards,
+        now: Time,
+    ) -> Result<Decision, Refusal> {
         let Some(pod) = current.value else {
             return Err(self.route.not_found());
         };
@@ -107,7 +112,7 @@ impl Bind {
                 "Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}"
             ));
         }
-        if metadata::is_terminating(pod) {
+        if metadata::is_terminating(pod) && guards.on(Guard::M46) {
             let name = &self.route.name;
             return refuse(format!(
                 "pod {name} is being deleted, cannot be assigned to a host"
@@ -117,14 +122,14 @@ impl Bind {
             .pointer("/spec/nodeName")
             .and_then(Value::as_str)
             .unwrap_or_default();
-        if !node.is_empty() {
+        if !node.is_empty() && guards.on(Guard::M44) {
             let name = &self.route.name;
             return refuse(format!("pod {name} is already assigned to node \"{node}\""));
         }
         let gates = pod
             .pointer("/spec/schedulingGates")
             .and_then(Value::as_array);
-        if gates.is_some_and(|gates| !gates.is_empty()) {
+        if gates.is_some_and(|gates| !gates.is_empty()) && guards.on(Guard::M46) {
             let name = &self.route.name;
             return refuse(format!("pod {name} has non-empty .spec.schedulingGates"));
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use wavetank_api::{Revision, Time};
+use wavetank_api::{Guard, Guards, Revision, Time};
 use wavetank_store::{
     Batch, Compare, Key, KeyValue, LeaseId, Op, ReadError, Refused, Store, Txn, WatchId,
 };
@@ -481,6 +481,27 @@ fn a_deleted_key_takes_no_space_after_compaction() {
     store.compact(store.revision()).unwrap();
     assert!(!store.sweep(100));
     assert_eq!((store.keys(), store.events()), (0, 0));
+}
+
+/// M88: a watch that a compaction has overtaken is told so; else it never hears of the delete.
+#[test]
+fn a_watch_behind_a_compaction_is_told_so() {
+    for (guards, heard) in [
+        (Guards::default(), None),
+        (Guards::without(&[Guard::M88]), Some(1)),
+    ] {
+        let mut store = Store::new().with_guards(guards);
+        store.stage(Txn::new(vec![put("k")]));
+        flush(&mut store);
+        let watch = store.watch(store.revision()).unwrap();
+        store.stage(Txn::new(vec![Op::Delete { key: "k".into() }]));
+        store.stage(Txn::new(vec![put("l")]));
+        flush(&mut store);
+        store.compact(Revision(3)).unwrap();
+        assert!(!store.sweep(100));
+        let events = store.drain(&watch, 100).ok().map(|batch| batch.events);
+        assert_eq!(events.map(|events| events.len()), heard);
+    }
 }
 
 #[test]
