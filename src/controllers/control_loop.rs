@@ -68,12 +68,12 @@ pub(crate) struct ControlLoop<C: Controller> {
 impl<C: Controller> ControlLoop<C> {
     pub(crate) fn new(controller: C, guards: Guards) -> Self {
         ControlLoop {
-            controller,
             guards,
             queue: Queue::new(guards),
-            barrier: Barrier::new(guards),
+            barrier: Barrier::new(guards, controller.barrier_guard()),
             blocked: BTreeMap::new(),
             working: BTreeMap::new(),
+            controller,
         }
     }
 

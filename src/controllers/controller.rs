@@ -17,7 +17,7 @@ use wavetank_api::{KindId, Meta, Request, Response, Time};
 use wavetank_informer::events::{About, Event, EventType};
 use wavetank_informer::executor::{Plan, Written};
 use wavetank_informer::queue::Queue;
-use wavetank_informer::{Client, Failure, Guards, Note};
+use wavetank_informer::{Client, Failure, Guard, Guards, Note};
 
 use crate::informers::{Informers, News};
 
@@ -63,6 +63,11 @@ pub trait Controller: Send {
     /// Its name in events, where upstream has another than in its flags.
     fn event_source(&self) -> &'static str {
         self.name()
+    }
+
+    /// The guard that waiting for its own writes is to it.
+    fn barrier_guard(&self) -> Guard {
+        Guard::M01
     }
 
     /// Adds the keys that are to be looked at without news, once all caches are filled.

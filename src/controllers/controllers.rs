@@ -33,7 +33,7 @@ pub(crate) fn all(config: &Config) -> Vec<Box<dyn Loop>> {
         looped(NamespaceController, guards),
         looped(ServiceAccountController, guards),
         looped(RootCaPublisher { root_ca }, guards),
-        looped(GarbageCollector, guards),
+        looped(GarbageCollector::default(), guards),
         looped(NodeLifecycle::default(), guards),
         looped(PodGc::default(), guards),
         looped(TaintEviction::default(), guards),

@@ -5,8 +5,7 @@
 //! pod's change costs one small write however many pods there are.
 //!
 //! 1. No endpoint stands twice across the slices of one service (C27). The barrier of the frame
-//!    sees
-//!    to it that our own slices are in the cache before we decide again (M74).
+//!    sees to it that our own slices are in the cache before we decide again (M74).
 //! 2. A slice has at most a hundred endpoints; only slices labelled as ours are touched.
 //!
 //! Book: `book/src/controllers/endpoints.md`.
@@ -20,7 +19,7 @@ use wavetank_api::{KindId, StringMap, Time, Uid};
 use wavetank_informer::client::{DeleteOptions, Write};
 use wavetank_informer::executor::Plan;
 use wavetank_informer::queue::Queue;
-use wavetank_informer::{Key, Object};
+use wavetank_informer::{Guard, Key, Object};
 
 use crate::controller::{Answers, Context, Controller, Step, first_error};
 use crate::informers::{Informers, News};
@@ -55,6 +54,10 @@ impl Controller for EndpointSliceController {
 
     fn workers(&self) -> usize {
         5
+    }
+
+    fn barrier_guard(&self) -> Guard {
+        Guard::M74
     }
 
     fn observe(&mut self, news: &News, world: &Informers, _: Time, keys: &mut Queue<Key>) {
@@ -146,7 +149,7 @@ struct Wanted<'a> {
 fn plan(service: &Arc<Object<Service>>, cx: &Context<'_>) -> Plan {
     let mut existing = slices_by_ports(service, cx);
     let mut wanted: BTreeMap<Vec<EndpointSlicePort>, Vec<Wanted<'_>>> = BTreeMap::new();
-    for (ports, endpoints) in groups(service, cx.world) {
+    for (ports, endpoints) in groups(service, cx.world, cx.guards) {
         let slices = existing.remove(&ports).unwrap_or_default();
         wanted.insert(ports, distribute(endpoints, slices));
     }

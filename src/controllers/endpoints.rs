@@ -61,7 +61,7 @@ impl Controller for EndpointsController {
         if service.meta.is_terminating() || service.view.spec.selector.is_empty() {
             return Step::Done;
         }
-        let subsets = subsets(groups(service, cx.world));
+        let subsets = subsets(groups(service, cx.world, cx.guards));
         let write = match existing {
             Some(existing) if existing.view.subsets == subsets => return Step::Done,
             Some(existing) => {

@@ -5,7 +5,8 @@
 //! Whatever the caches say is missing is asked for live before anything is deleted for it.
 //!
 //! 1. An object is deleted only when a live read has shown each of its owners to be gone, or to be
-//!    waiting for its dependents (C22, M30, M31).
+//!    waiting for its dependents (C22, M30, M31). An owner is looked for in the object's own
+//!    namespace, and what was found there says nothing of other namespaces (M34).
 //! 2. A delete carries the uid and the revision it was decided on (M32).
 //! 3. Dependents of a deleted owner are found by consistent lists, never by the caches alone: an
 //!    owner is not released before all of them were seen (C23, M33).
@@ -28,6 +29,7 @@ use wavetank_informer::queue::Queue;
 use wavetank_informer::view::HeaderOnly;
 use wavetank_informer::{Failure, Guard, Key, Object};
 
+use crate::absent_owners::AbsentOwners;
 use crate::controller::{Answers, Context, Controller, Step, first_error};
 use crate::informers::{Informers, News};
 
@@ -52,7 +54,11 @@ impl fmt::Display for Item {
 }
 
 /// See the file's header.
-pub struct GarbageCollector;
+#[derive(Default)]
+pub struct GarbageCollector {
+    /// Written by `resume`, as live reads are answered.
+    absent: AbsentOwners,
+}
 
 /// What the answers under way are about.
 #[derive(Debug)]
@@ -161,15 +167,7 @@ impl Controller for GarbageCollector {
             }
             return Step::Read(lists(meta, cx), Stage::Dependents);
         }
-        let mut owners = Owners::default();
-        for owner in meta.owner_references.iter() {
-            match cached(cx.world, owner, meta) {
-                Some((_, found)) => owners.sort(owner, found),
-                None if served(owner).is_some() => owners.missing.push(owner.clone()),
-                // An owner of a kind that is not served cannot be judged: it counts as alive.
-                None => owners.solid.push(owner.uid.clone()),
-            }
-        }
+        let mut owners = self.known_owners(meta, cx);
         if owners.solid.len() == meta.owner_references.len() {
             return Step::Done;
         }
@@ -194,30 +192,84 @@ impl Controller for GarbageCollector {
             return Step::Done;
         };
         match stage {
-            Stage::Owners(missing) => {
-                let mut owners = Owners::default();
-                for owner in meta.owner_references.iter() {
-                    match cached(cx.world, owner, meta) {
-                        Some((_, found)) => owners.sort(owner, found),
-                        None if missing.contains(owner) => {}
-                        None if cx.guards.on(Guard::M30) => owners.solid.push(owner.uid.clone()),
-                        None => owners.dangling.push(owner.uid.clone()),
-                    }
-                }
-                match owners.judge(&missing, answers.read(), cx) {
+            Stage::Owners(asked) => {
+                let mut owners = self.known_owners(meta, cx);
+                let missing = core::mem::take(&mut owners.missing);
+                let unasked = missing.into_iter().filter(|owner| !asked.contains(owner));
+                let list = match cx.guards.on(Guard::M30) {
+                    true => &mut owners.solid, // that it is missing now will be news
+                    false => &mut owners.dangling,
+                };
+                list.extend(unasked.map(|owner| owner.uid));
+                match self.judge(&mut owners, &asked, meta, answers.read(), cx) {
                     Ok(()) => decide(item, meta, &owners, cx),
                     Err(error) => Step::Retry(error),
                 }
             }
-            Stage::Dependents => match dependents(meta, answers.read()) {
-                Ok(found) => release(item, meta, &found, cx),
-                Err(error) => Step::Retry(error),
-            },
+            Stage::Dependents => {
+                let found = match cx.guards.on(Guard::M33) {
+                    true => dependents(meta, answers.read()),
+                    false => Ok(cached_dependents(meta, cx.world)),
+                };
+                match found {
+                    Ok(found) => release(item, meta, &found, cx),
+                    Err(error) => Step::Retry(error),
+                }
+            }
             Stage::Writing => match first_error(&answers.written()) {
                 Some(error) => Step::Retry(error),
                 None => Step::Done,
             },
         }
+    }
+}
+
+impl GarbageCollector {
+    /// The owners as far as they are known without asking.
+    fn known_owners(&self, meta: &Meta, cx: &Context<'_>) -> Owners {
+        let mut owners = Owners::default();
+        for owner in meta.owner_references.iter() {
+            match (cached(cx.world, owner, meta), owner_key(owner, meta)) {
+                (Some((_, found)), _) => owners.sort(owner, found),
+                // There is no place to look for it: it cannot be judged, and counts as alive.
+                (None, None) => owners.solid.push(owner.uid.clone()),
+                (None, Some(place)) if self.absent.has(&owner.uid, &place, cx.guards) => {
+                    owners.dangling.push(owner.uid.clone());
+                }
+                (None, Some(_)) => owners.missing.push(owner.clone()),
+            }
+        }
+        owners
+    }
+
+    /// Sorts the owners that the caches lack by what the live reads say of them.
+    fn judge(
+        &mut self,
+        owners: &mut Owners,
+        asked: &[OwnerReference],
+        child: &Meta,
+        answers: Vec<Result<Response, Failure>>,
+        cx: &Context<'_>,
+    ) -> Result<(), String> {
+        for (owner, answer) in asked.iter().zip(answers) {
+            let response = answer.map_err(|failure| format!("no owner read: {failure:?}"))?;
+            let found = match parse_object::<HeaderOnly>(&response) {
+                Err(error) if error.is_not_found() => None,
+                Err(error) => return Err(error.to_string()),
+                Ok(found) => Some(found.meta),
+            };
+            let is_it = |found: &Meta| found.uid == owner.uid || !cx.guards.on(Guard::M31);
+            match found.filter(is_it) {
+                Some(found) => owners.sort(owner, &found),
+                None => {
+                    owners.dangling.push(owner.uid.clone());
+                    if let Some(place) = owner_key(owner, child) {
+                        self.absent.add(&owner.uid, &place, cx.guards);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -229,27 +281,6 @@ impl Owners {
             &mut self.solid
         };
         list.push(owner.uid.clone());
-    }
-
-    /// Sorts the owners that the caches lack by what the live reads say of them.
-    fn judge(
-        &mut self,
-        missing: &[OwnerReference],
-        answers: Vec<Result<Response, Failure>>,
-        cx: &Context<'_>,
-    ) -> Result<(), String> {
-        for (owner, answer) in missing.iter().zip(answers) {
-            let response = answer.map_err(|failure| format!("no owner read: {failure:?}"))?;
-            match parse_object::<HeaderOnly>(&response) {
-                Err(error) if error.is_not_found() => self.dangling.push(owner.uid.clone()),
-                Err(error) => return Err(error.to_string()),
-                Ok(found) if found.meta.uid != owner.uid && cx.guards.on(Guard::M31) => {
-                    self.dangling.push(owner.uid.clone());
-                }
-                Ok(found) => self.sort(owner, &found.meta),
-            }
-        }
-        Ok(())
     }
 }
 
@@ -435,8 +466,8 @@ fn lists(meta: &Meta, cx: &Context<'_>) -> Vec<Request> {
         .collect()
 }
 
-/// The kinds of what may depend on an object: of a namespaced one, only what lives in its namespace
-/// (M34).
+/// The kinds of what may depend on an object: of a namespaced one, only what lives in its
+/// namespace.
 fn near(meta: &Meta) -> impl Iterator<Item = KindId> {
     let kinds = Informers::KINDS.iter().copied();
     kinds.filter(|kind| meta.namespace.is_empty() || kind.info().namespaced)
@@ -465,6 +496,13 @@ fn dependents(
     Ok(found)
 }
 
+/// What depends on an object as far as the caches show.
+fn cached_dependents(owner: &Meta, world: &Informers) -> Vec<(KindId, Meta)> {
+    let found = world.dependents(&owner.uid).into_iter();
+    let found = found.filter_map(|(kind, key)| Some((kind, world.header(kind, &key)?.clone())));
+    found.collect()
+}
+
 fn key_of(meta: &Meta) -> Key {
     Key::new(meta.namespace.clone(), meta.name.clone())
 }
@@ -479,17 +517,14 @@ fn held_by_collector(meta: &Meta) -> bool {
         .any(|f| matches!(&**f, FOREGROUND | ORPHAN))
 }
 
-fn served(owner: &OwnerReference) -> Option<KindId> {
-    KindId::by_kind(&owner.api_version, &owner.kind)
-}
-
-/// Where the owner of an object would be: in its namespace, or nowhere.
+/// Where the owner of an object would be: in its namespace, or in none. `None`: its kind is not
+/// served, or lives in namespaces while the object does not.
 fn owner_key(owner: &OwnerReference, child: &Meta) -> Option<(KindId, Key)> {
-    let kind = served(owner)?;
-    let namespace = if kind.info().namespaced {
-        child.namespace.clone()
-    } else {
-        "".into()
+    let kind = KindId::by_kind(&owner.api_version, &owner.kind)?;
+    let namespace = match (kind.info().namespaced, child.namespace.is_empty()) {
+        (true, true) => return None,
+        (true, false) => child.namespace.clone(),
+        (false, _) => "".into(),
     };
     Some((kind, Key::new(namespace, owner.name.clone())))
 }

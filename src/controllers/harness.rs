@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::{Value, json};
 use wavetank_api::{KindId, Method, Request, Response, Revision, Time};
+use wavetank_informer::client::{Client, DeleteOptions, Propagation};
 use wavetank_informer::{CallId, Component, Failure, Guards, Input, Key, Note, Nothing, Output};
 
 use crate::manager::{Config, Manager};
@@ -37,6 +38,8 @@ pub(crate) struct Tank {
     pub(crate) lose: Option<fn(&Request) -> bool>,
     /// Every request that changed something or tried to: method, path.
     pub(crate) writes: Vec<(Method, String)>,
+    /// How many objects were read past the caches.
+    pub(crate) reads: usize,
     pub(crate) notes: Vec<Note>,
     streams: BTreeMap<CallId, Stream>,
     inbox: VecDeque<Input<Nothing>>,
@@ -45,13 +48,18 @@ pub(crate) struct Tank {
 
 impl Tank {
     pub(crate) fn new(guards: Guards) -> Self {
+        Tank::running(&["replicaset-controller", "deployment-controller"], guards)
+    }
+
+    /// A tank with these controllers and no others.
+    pub(crate) fn running(controllers: &'static [&'static str], guards: Guards) -> Self {
         let config = Config {
             identity: "test".into(),
             seed: 1,
             leader_elect: false,
             guards,
             root_ca: "".into(),
-            only: Some(&["replicaset-controller", "deployment-controller"]),
+            only: Some(controllers),
         };
         let mut tank = Tank {
             server: Server::default(),
@@ -60,6 +68,7 @@ impl Tank {
             held: BTreeSet::new(),
             lose: None,
             writes: Vec::new(),
+            reads: 0,
             notes: Vec::new(),
             streams: BTreeMap::new(),
             inbox: VecDeque::from([Input::Start]),
@@ -84,6 +93,16 @@ impl Tank {
         let mut object = self.server.get(kind, key).unwrap().clone();
         edit(&mut object);
         self.server.put(kind, key, object);
+    }
+
+    /// Deletes an object, as a user would, with this propagation.
+    pub(crate) fn delete(&mut self, kind: KindId, key: &Key, propagation: Propagation) {
+        let options = DeleteOptions {
+            propagation: Some(propagation),
+            ..DeleteOptions::default()
+        };
+        let delete = Client::new("test", "test").delete(kind, key, &options);
+        self.server.answer(&delete.request, self.now);
     }
 
     /// Lets messages run until nothing more happens at this time.
@@ -148,6 +167,8 @@ impl Tank {
         if request.method != Method::Get && !request.target.contains("/events") {
             self.writes.push((request.method, request.target.clone()));
         }
+        let is_one = !server::key_in(request).name.is_empty();
+        self.reads += usize::from(request.method == Method::Get && is_one);
         let response = self.server.answer(request, self.now);
         let lost = self.lose.is_some_and(|lose| lose(request));
         self.inbox.push_back(match lost {
@@ -168,6 +189,18 @@ impl Tank {
                 self.inbox.push_back(Input::Frame(*call, lines.into()));
             }
         }
+    }
+
+    /// Tells every stream that is not held how far the server is.
+    pub(crate) fn bookmark(&mut self) {
+        self.deliver_events();
+        let revision = self.server.revision().to_string();
+        let object = json!({"metadata": {"resourceVersion": revision}});
+        let line = json!({"type": "BOOKMARK", "object": object}).to_string() + "\n";
+        let open = self.streams.iter();
+        let told = open.filter(|(_, stream)| !self.held.contains(&stream.kind));
+        let frames = told.map(|(call, _)| Input::Frame(*call, line.clone().into()));
+        self.inbox.extend(frames);
     }
 
     /// Active pods on the server.

@@ -11,6 +11,7 @@
 //!
 //! Book: `book/src/controllers/reconcile.md`.
 
+pub mod absent_owners;
 mod control_loop;
 pub mod controller;
 pub mod controllers;
@@ -33,6 +34,8 @@ pub mod root_ca;
 pub mod service_account;
 pub mod service_endpoints;
 pub mod taint_eviction;
+#[cfg(test)]
+mod tests;
 pub mod views;
 
 pub use controller::{Answers, Context, Controller, Step};

@@ -179,10 +179,9 @@ fn victims<'a>(gone: &BTreeSet<Arc<str>>, cx: &Context<'a>) -> Vec<&'a Arc<Objec
 /// The writes that remove a pod: its status says why unless it is finished, then it goes at once.
 fn removal(pod: &Object<Pod>, cx: &Context<'_>) -> [Option<Write>; 2] {
     let key = pod.key();
-    let uid = &pod.meta.uid;
+    let uid = cx.guards.on(Guard::M39).then(|| pod.meta.uid.clone());
     let mark = (!is_finished(pod)).then(|| {
-        let patch = json!({
-            "metadata": { "uid": &*uid.0 },
+        let mut patch = json!({
             "status": {
                 "phase": "Failed",
                 "conditions": [{
@@ -194,11 +193,14 @@ fn removal(pod: &Object<Pod>, cx: &Context<'_>) -> [Option<Write>; 2] {
                 }],
             },
         });
+        if let Some(uid) = &uid {
+            patch["metadata"]["uid"] = json!(&*uid.0);
+        }
         cx.client
             .patch(KindId::Pod, &key, "status", Patch::Strategic, &patch)
     });
     let options = DeleteOptions {
-        uid: cx.guards.on(Guard::M39).then(|| uid.clone()),
+        uid,
         grace_period_seconds: Some(0),
         ..DeleteOptions::default()
     };

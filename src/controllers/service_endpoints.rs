@@ -16,7 +16,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use wavetank_api::KindId;
-use wavetank_informer::{Key, Object};
+use wavetank_informer::{Guard, Guards, Key, Object};
 
 use crate::informers::Informers;
 use crate::pods::is_finished;
@@ -27,7 +27,7 @@ use crate::views::{Endpoint, EndpointConditions, EndpointSlicePort, Pod, Service
 pub type Groups = BTreeMap<Vec<EndpointSlicePort>, Vec<Endpoint>>;
 
 /// The endpoints of a Service with a selector.
-pub fn groups(service: &Object<Service>, world: &Informers) -> Groups {
+pub fn groups(service: &Object<Service>, world: &Informers, guards: Guards) -> Groups {
     let mut groups = Groups::new();
     let selector = &service.view.spec.selector;
     let selected = |pod: &&Arc<Object<Pod>>| {
@@ -42,7 +42,8 @@ pub fn groups(service: &Object<Service>, world: &Informers) -> Groups {
         .filter(selected)
     {
         let status = &pod.view.status;
-        if status.pod_ip.is_empty() || pod.view.spec.node_name.is_empty() || is_finished(pod) {
+        let is_over = is_finished(pod) && guards.on(Guard::M75);
+        if status.pod_ip.is_empty() || pod.view.spec.node_name.is_empty() || is_over {
             continue;
         }
         let ports = ports(service, pod);

@@ -41,6 +41,8 @@ pub struct TaintEviction {
     /// Since when each pod has been under taints that do not say when they were added; written by
     /// `reconcile`, forgotten with the taint.
     since: BTreeMap<Uid, Time>,
+    /// When each pod had to go as it was first seen; set by `reconcile`, and only without M61.
+    timers: BTreeMap<Uid, Time>,
 }
 
 impl Controller for TaintEviction {
@@ -63,6 +65,7 @@ impl Controller for TaintEviction {
         match news {
             News::Pod(change) if change.is_deleted() => {
                 self.since.remove(&change.object().meta.uid);
+                self.timers.remove(&change.object().meta.uid);
             }
             News::Pod(change) => {
                 let view = &change.object().view.spec;
@@ -111,10 +114,15 @@ impl Controller for TaintEviction {
         let taints: Vec<&Taint> = executing(&node.view.spec.taints).collect();
         if taints.is_empty() {
             self.since.remove(&pod.meta.uid);
+            self.timers.remove(&pod.meta.uid);
             return Step::Done;
         }
         let first_seen = *self.since.entry(pod.meta.uid.clone()).or_insert(cx.now);
-        match due(&taints, &pod.view.spec.tolerations, first_seen) {
+        let mut due = due(&taints, &pod.view.spec.tolerations, first_seen);
+        if !cx.guards.on(Guard::M61) {
+            due = self.timer(&pod.meta.uid, due);
+        }
+        match due {
             None => Step::Done,
             Some(due) if due > cx.now => Step::After(due.since(cx.now)),
             Some(_) => evict(key, pod, cx),
@@ -133,6 +141,16 @@ impl Controller for TaintEviction {
             return Step::Done;
         }
         Step::Retry(first_error(&written).unwrap_or_default())
+    }
+}
+
+impl TaintEviction {
+    /// A timer, as upstream's was: once set, nothing but the end of all taints ends it (#90794).
+    fn timer(&mut self, pod: &Uid, due: Option<Time>) -> Option<Time> {
+        if let (None, Some(due)) = (self.timers.get(pod), due) {
+            self.timers.insert(pod.clone(), due);
+        }
+        self.timers.get(pod).copied()
     }
 }
 
@@ -180,7 +198,7 @@ pub fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
 }
 
 fn evict(key: &Key, pod: &Arc<Object<Pod>>, cx: &mut Context<'_>) -> Step<()> {
-    let uid = &pod.meta.uid;
+    let uid = cx.guards.on(Guard::M62).then(|| pod.meta.uid.clone());
     cx.note("its node has a taint that it does not tolerate");
     let message = format!("Marking for deletion Pod {key}");
     cx.event(
@@ -189,8 +207,7 @@ fn evict(key: &Key, pod: &Arc<Object<Pod>>, cx: &mut Context<'_>) -> Step<()> {
         "TaintManagerEviction",
         message,
     );
-    let condition = json!({
-        "metadata": { "uid": &*uid.0 },
+    let mut condition = json!({
         "status": { "conditions": [{
             "type": "DisruptionTarget",
             "status": "True",
@@ -199,8 +216,11 @@ fn evict(key: &Key, pod: &Arc<Object<Pod>>, cx: &mut Context<'_>) -> Step<()> {
             "lastTransitionTime": cx.now.to_rfc3339(),
         }]},
     });
+    if let Some(uid) = &uid {
+        condition["metadata"]["uid"] = json!(&*uid.0);
+    }
     let options = DeleteOptions {
-        uid: cx.guards.on(Guard::M62).then(|| uid.clone()),
+        uid,
         ..DeleteOptions::default()
     };
     let mark = cx

@@ -74,6 +74,8 @@ impl Awaited {
 #[derive(Clone, Debug)]
 pub struct Barrier<K> {
     guards: Guards,
+    /// The guard that it is to its controller.
+    name: Guard,
     awaited: BTreeMap<K, Awaited>,
     /// The keys with a write of unknown outcome: few or none, while thousands may wait for a
     /// revision. Only these are looked at with every input; one that was given up is passed over.
@@ -81,10 +83,12 @@ pub struct Barrier<K> {
 }
 
 impl<K: Clone + Ord> Barrier<K> {
-    /// Nothing is waited for.
-    pub fn new(guards: Guards) -> Self {
+    /// Nothing is waited for. The barrier is this guard to its controller: without it, it holds
+    /// nobody back.
+    pub fn new(guards: Guards, name: Guard) -> Self {
         Barrier {
             guards,
+            name,
             awaited: BTreeMap::new(),
             in_doubt: BTreeSet::new(),
         }
@@ -120,7 +124,7 @@ impl<K: Clone + Ord> Barrier<K> {
             .retain(|(kind, object, uid)| caches.shows(*kind, object, uid));
         let expired = now.since(awaited.since) > EXPECTATIONS_TIMEOUT;
         let give_up = expired && !self.guards.on(Guard::M03);
-        if awaited.is_empty() || give_up || !self.guards.on(Guard::M01) {
+        if awaited.is_empty() || give_up || !self.guards.on(self.name) {
             self.awaited.remove(key);
             return true;
         }

@@ -19,6 +19,8 @@ pub(crate) struct Server {
     uids: u64,
     /// Refuses creates of pods with this message.
     pub(crate) refuse_pods: Option<String>,
+    /// Requests that fail with 500 and change nothing.
+    pub(crate) broken: Option<fn(&Request) -> bool>,
 }
 
 impl Server {
@@ -105,10 +107,13 @@ impl Server {
     }
 
     pub(crate) fn answer(&mut self, request: &Request, now: Time) -> Response {
+        if self.broken.is_some_and(|broken| broken(request)) {
+            return refusal(500, "InternalError", "it is broken");
+        }
         let (kind, key, subresource) = target(&request.target);
         let sent: Value = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
         match request.method {
-            Method::Get if key.name.is_empty() => self.listed(kind),
+            Method::Get if key.name.is_empty() => self.listed(kind, &key.namespace),
             Method::Get => match self.get(kind, &key) {
                 Some(object) => ok(object),
                 None => not_found(kind, &key),
@@ -118,13 +123,16 @@ impl Server {
                 let put = request.method == Method::Put;
                 self.patched(kind, &key, &subresource, &sent, put)
             }
+            Method::Delete if key.name.is_empty() => self.emptied(kind, &key.namespace, now),
             Method::Delete => self.deleted(kind, &key, &sent, now),
             _ => refusal(405, "MethodNotAllowed", "no"),
         }
     }
 
-    fn listed(&self, kind: KindId) -> Response {
-        let items: Vec<&Value> = self.list(kind).collect();
+    fn listed(&self, kind: KindId, namespace: &str) -> Response {
+        let within =
+            |object: &&Value| namespace.is_empty() || *key_of(object).namespace == *namespace;
+        let items: Vec<&Value> = self.list(kind).filter(within).collect();
         let revision = self.revision.to_string();
         ok(&json!({"metadata": {"resourceVersion": revision}, "items": items}))
     }
@@ -158,6 +166,7 @@ impl Server {
                 return refusal(409, "Conflict", "the object has been modified");
             }
         }
+        let old_is_free = is_free(&old);
         let mut new = old.clone();
         match put {
             true => new = patch.clone(),
@@ -170,32 +179,72 @@ impl Server {
                 new = old;
                 new["status"] = status;
             }
+            "finalize" => {
+                let finalizers = new["spec"]["finalizers"].clone();
+                new = old;
+                new["spec"]["finalizers"] = finalizers;
+            }
             _ => new["status"] = old["status"].clone(),
         }
         if new["status"].is_null() {
             new.as_object_mut().unwrap().remove("status");
         }
+        if !old_is_free && is_terminating(&new) && is_free(&new) {
+            self.remove(kind, key);
+            return ok(&new);
+        }
         ok(&self.put(kind, key, new))
+    }
+
+    /// The delete of a collection.
+    fn emptied(&mut self, kind: KindId, namespace: &str, now: Time) -> Response {
+        let keys: Vec<Key> = self.list(kind).map(key_of).collect();
+        for key in keys.iter().filter(|key| *key.namespace == *namespace) {
+            self.deleted(kind, key, &Value::Null, now);
+        }
+        ok(&json!({}))
     }
 
     fn deleted(&mut self, kind: KindId, key: &Key, options: &Value, now: Time) -> Response {
         let Some(mut object) = self.get(kind, key).cloned() else {
             return not_found(kind, key);
         };
-        let uid = &options["preconditions"]["uid"];
-        if !uid.is_null() && *uid != object["metadata"]["uid"] {
-            return refusal(409, "Conflict", "the UID in the precondition differs");
+        for field in ["uid", "resourceVersion"] {
+            let wanted = &options["preconditions"][field];
+            if !wanted.is_null() && *wanted != object["metadata"][field] {
+                return refusal(409, "Conflict", "the precondition does not hold");
+            }
         }
-        if kind != KindId::Pod || object["spec"]["nodeName"].is_null() {
+        let held = match options["propagationPolicy"].as_str() {
+            Some("Foreground") => Some("foregroundDeletion"),
+            Some("Orphan") => Some("orphan"),
+            _ => None,
+        };
+        if let Some(finalizer) = held {
+            object["metadata"]["finalizers"] = json!([finalizer]);
+        }
+        let has_node = kind == KindId::Pod && !object["spec"]["nodeName"].is_null();
+        let is_graceful = has_node && options["gracePeriodSeconds"] != 0;
+        if is_free(&object) && !is_graceful {
             self.remove(kind, key);
             return ok(&object);
         }
-        if object["metadata"]["deletionTimestamp"].is_null() {
+        if !is_terminating(&object) {
             object["metadata"]["deletionTimestamp"] = json!(now.to_rfc3339());
             object = self.put(kind, key, object);
         }
         ok(&object)
     }
+}
+
+fn is_terminating(object: &Value) -> bool {
+    !object["metadata"]["deletionTimestamp"].is_null()
+}
+
+/// Whether no finalizer holds it.
+fn is_free(object: &Value) -> bool {
+    let holds = |list: &Value| list.as_array().is_some_and(|list| !list.is_empty());
+    !holds(&object["metadata"]["finalizers"]) && !holds(&object["spec"]["finalizers"])
 }
 
 fn ok(object: &Value) -> Response {
@@ -257,6 +306,11 @@ pub(crate) fn watched(request: &Request) -> (KindId, Revision) {
     (kind, Revision(digits.parse().unwrap()))
 }
 
+/// The object that a request is about; without a name: a collection.
+pub(crate) fn key_in(request: &Request) -> Key {
+    target(&request.target).1
+}
+
 /// Kind, key and subresource of a request.
 fn target(target: &str) -> (KindId, Key, String) {
     let path = target.split('?').next().unwrap();
@@ -267,7 +321,7 @@ fn target(target: &str) -> (KindId, Key, String) {
     };
     parts.drain(..if group.is_empty() { 2 } else { 3 });
     let mut namespace = "";
-    if parts[0] == "namespaces" && parts.len() > 2 {
+    if parts[0] == "namespaces" && parts.len() > 2 && !matches!(parts[2], "status" | "finalize") {
         namespace = parts[1];
         parts.drain(..2);
     }

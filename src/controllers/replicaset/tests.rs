@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use wavetank_api::{KindId, Method};
 use wavetank_informer::{Guard, Guards, Key};
 
-use crate::harness::Tank;
+use crate::harness::{Tank, key_of};
 
 fn replica_set(name: &str, replicas: i64) -> Value {
     json!({
@@ -223,6 +223,41 @@ fn an_adoption_lands_on_the_pod_it_was_decided_on() {
         tank.settle();
         let pod = tank.server.get(KindId::Pod, &pod).unwrap();
         assert_eq!(!pod["metadata"]["ownerReferences"].is_null(), adopts);
+    }
+}
+
+/// M06: a pod was evicted; its object stays, and says so.
+#[test]
+fn a_pod_that_has_failed_is_replaced() {
+    for (guards, active) in [(Guards::default(), 2), (Guards::without(&[Guard::M06]), 1)] {
+        let mut tank = Tank::new(guards);
+        tank.create(KindId::ReplicaSet, replica_set("web", 2));
+        tank.converge();
+        let pod = key_of(tank.active_pods()[0]);
+        tank.edit(KindId::Pod, &pod, |pod| {
+            pod["status"]["phase"] = json!("Failed");
+        });
+        tank.converge();
+        assert_eq!(tank.active_pods().len(), active);
+    }
+}
+
+/// M07: of two ready pods and one that crashes, one is too many.
+#[test]
+fn the_pod_that_is_worth_least_goes() {
+    for (guards, ready) in [(Guards::default(), 2), (Guards::without(&[Guard::M07]), 1)] {
+        let mut tank = Tank::new(guards);
+        let web = tank.create(KindId::ReplicaSet, replica_set("web", 3));
+        tank.converge();
+        let crashing = key_of(tank.active_pods()[2]);
+        tank.edit(KindId::Pod, &crashing, |pod| {
+            pod["status"]["conditions"][0]["status"] = json!("False");
+        });
+        scale(&mut tank, &web, 2);
+        tank.converge();
+        let pods = tank.active_pods();
+        let is_ready = |pod: &&&Value| pod["status"]["conditions"][0]["status"] == "True";
+        assert_eq!(pods.iter().filter(is_ready).count(), ready);
     }
 }
 

@@ -57,7 +57,7 @@ const NOW: Time = Time::from_secs(100);
 
 #[test]
 fn after_a_create_it_waits_for_the_revision_of_the_answer() {
-    let mut barrier = Barrier::new(Guards::default());
+    let mut barrier = Barrier::new(Guards::default(), Guard::M01);
     barrier.expect(
         &"web",
         &[done(create(), answer(7)), done(create(), answer(9))],
@@ -91,7 +91,7 @@ fn after_a_delete_it_waits_for_that_uid_to_go() {
         (refused("Conflict"), true),
         (refused("Forbidden"), false),
     ] {
-        let mut barrier = Barrier::new(Guards::default());
+        let mut barrier = Barrier::new(Guards::default(), Guard::M01);
         barrier.expect(&"web", &[done(delete(), outcome)]);
         let mut caches = Fake::default();
         caches.live.insert(key.clone(), uid.clone());
@@ -108,7 +108,7 @@ fn after_a_delete_of_a_revision_that_has_passed_it_waits_for_nothing() {
         resource_version: Some(Revision(7)),
         ..DeleteOptions::of(&uid)
     };
-    let mut barrier = Barrier::new(Guards::default());
+    let mut barrier = Barrier::new(Guards::default(), Guard::M01);
     let conflict = Outcome::Refused(ApiError {
         code: 409,
         reason: "Conflict".into(),
@@ -123,7 +123,7 @@ fn after_a_delete_of_a_revision_that_has_passed_it_waits_for_nothing() {
 
 #[test]
 fn after_a_lost_answer_it_asks_when_the_write_can_no_longer_commit() {
-    let mut barrier = Barrier::new(Guards::default());
+    let mut barrier = Barrier::new(Guards::default(), Guard::M01);
     barrier.expect(&"web", &[done(create(), Outcome::Unknown(None))]);
     let (mut ids, mut out) = (CallIds::default(), Vec::new());
     let at = NOW + COMMIT_BOUND;
