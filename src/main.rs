@@ -1,7 +1,7 @@
-//! The one binary: `wavetank up | sim …`. Each command is one file of this package.
+//! The one binary: `wavetank up | nodes | sim …`. Each command is one file of this package.
 //!
 //! Who calls it: a person. What it calls: [`up`] joins the serving shell with simulated nodes,
-//! [`simulate`] runs the simulator.
+//! [`nodes`] attaches such nodes to another API server, [`simulate`] runs the simulator.
 //!
 //! Book: `book/src/start/map.md`.
 
@@ -14,8 +14,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod machines;
 mod nodes;
+mod refusals;
 mod simulate;
+mod told;
 mod up;
 
 /// Objects are trees of small allocations, made in one thread and often freed in another.
@@ -34,6 +37,8 @@ struct Arguments {
 enum Command {
     /// Start a cluster of simulated nodes that kubectl can use.
     Up(up::Arguments),
+    /// Attach simulated nodes to any Kubernetes API server.
+    Nodes(nodes::Arguments),
     /// Run scenarios in virtual time.
     #[command(subcommand)]
     Sim(simulate::Command),
@@ -42,6 +47,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Up(arguments) => up::run(arguments),
+        Command::Nodes(arguments) => nodes::run(arguments),
         Command::Sim(command) => simulate::run(command),
     };
     match outcome {
@@ -51,4 +57,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Waits for Ctrl-C or a polite kill.
+async fn interrupted() -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
 }

@@ -1,357 +1,348 @@
-//! The simulated machines of `wavetank up`: a container runtime each, shared by two users.
+//! `wavetank nodes`: simulated nodes on an API server that somebody else runs.
 //!
-//! The kubelet's effects go to its machine's runtime, and what comes of them comes back at the
-//! time the runtime says; `kubectl logs` and `exec` read the same runtime.
+//! Each node is the kubelet's own core over a simulated runtime, as in `up`; here its requests go
+//! over the network, and all nodes share a few connections. It is what KWOK is for, with the
+//! kubelet's protocol in place of stages.
 //!
-//! 1. A machine's lock is held for one call, never across an await.
+//! 1. A node that is not simulated is never taken over: its name is refused at the start.
+//! 2. With `--delete-on-exit`, a node is deleted by the uid that was seen under its name.
 //!
-//! Book: `book/src/start/map.md`.
+//! Left out: the kubelet's own HTTPS endpoint, and with it logs, exec, attach and port-forward;
+//! other clocks than the wall's.
+//!
+//! Book: `book/src/simulator/nodes.md`.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use tokio::sync::{Notify, mpsc, oneshot};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use k8s_openapi::api::core::v1::Node;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
-use wavetank_api::Time;
-use wavetank_api::status::Status;
-use wavetank_apiserver::{LogOptions, StdStreams, Tunnel, TunnelKind};
-use wavetank_kubelet::{Effect, Kubelet, Outcome};
-use wavetank_serve::{
-    Clock, Effects, MESSAGES_QUEUED, NodeStream, NodeStreams, Outcomes, Process, ProcessInput,
-    ProcessOutput,
-};
-use wavetank_sim::runtime::SimRuntime;
-use wavetank_sim::runtime::logs;
+use wavetank_api::quantity::Quantity;
+use wavetank_api::{KindId, Uid, names};
+use wavetank_informer::client::{DeleteOptions, Selection, parse, parse_list};
+use wavetank_informer::{ApiError, Client, Key};
+use wavetank_kubelet::Kubelet;
+use wavetank_serve::{Access, Clock, Driver, Remote, Transport, drive};
+use wavetank_sim::scenario::ClusterSpec;
 
-/// How often a followed log is looked at.
-const FOLLOW: Duration = Duration::from_millis(200);
-/// How old a container's first output may be for who attaches to see it still.
-const IN_THE_PIPE: Duration = Duration::from_secs(5);
-/// Why nobody can attach to a container that has ended.
-const NOT_RUNNING: &str = "error attaching to container: container is in CONTAINER_EXITED state";
+use crate::machines::{Hands, Place, machines};
+use crate::refusals::Refusals;
+use crate::told::{is_ready, told};
 
-/// The client is gone.
-struct Left;
+/// Most nodes of all processes on one cluster: that many have addresses of their own.
+const NODES_MAX: u32 = 65_536;
+/// Nodes a page of a list.
+const PAGE: usize = 500;
+/// Nodes that are deleted at a time.
+const DELETES: usize = 32;
+/// The longest wait for the cluster's first answers.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
 
-/// One simulated machine.
-pub struct Machine {
-    runtime: Mutex<SimRuntime>,
-    /// Told when the runtime may have something to say sooner than thought.
-    changed: Notify,
-    clock: Clock,
+/// Options of `wavetank nodes`.
+#[derive(Args)]
+#[command(after_long_help = "\
+The nodes have no HTTPS endpoint of their own: on a cluster that `wavetank up` does not serve, \
+kubectl logs, exec, attach and port-forward answer with the API server's error that it cannot \
+reach the node.")]
+pub struct Arguments {
+    /// The kubeconfig that says where the cluster is and who asks.
+    #[arg(long)]
+    kubeconfig: PathBuf,
+    /// Which of its contexts [default: its current-context].
+    #[arg(long)]
+    context: Option<String>,
+    /// Number of simulated nodes.
+    #[arg(short, long, default_value_t = 5)]
+    nodes: u32,
+    /// What the nodes' names begin with; a number follows.
+    #[arg(long, default_value = "wavetank-")]
+    name_prefix: String,
+    /// Number of the first node. Names and addresses follow from a node's number: processes that
+    /// attach nodes to one cluster take numbers of their own.
+    #[arg(long, default_value_t = 0)]
+    first: u32,
+    /// CPU of each node.
+    #[arg(long, default_value = "8", value_parser = quantity)]
+    cpu: String,
+    /// Memory of each node.
+    #[arg(long, default_value = "32Gi", value_parser = quantity)]
+    memory: String,
+    /// Most pods of each node.
+    #[arg(long, default_value_t = 110)]
+    pods: u32,
+    /// Zones, given to the nodes in turn: a,b,c.
+    #[arg(long, value_delimiter = ',', value_parser = zone)]
+    zones: Vec<String>,
+    /// Labels of each node: type=simulated,team=a.
+    #[arg(long, value_delimiter = ',', value_parser = label)]
+    node_labels: Vec<(String, String)>,
+    /// Taints that each node is registered with, so that only pods that tolerate them come:
+    /// simulated=true:NoSchedule.
+    #[arg(long, value_delimiter = ',', value_parser = taint)]
+    register_with_taints: Vec<Value>,
+    /// Delete the nodes at the end; otherwise they stay and turn NotReady.
+    #[arg(long)]
+    delete_on_exit: bool,
 }
 
-impl Machine {
-    /// A machine whose runtime is driven by `clock`.
-    pub fn new(runtime: SimRuntime, clock: Clock) -> Arc<Self> {
-        Arc::new(Machine {
-            runtime: Mutex::new(runtime),
-            changed: Notify::new(),
-            clock,
-        })
+/// Checks an amount.
+fn quantity(text: &str) -> Result<String, String> {
+    match Quantity::parse(text) {
+        Ok(amount) if amount > Quantity::ZERO => Ok(text.to_owned()),
+        Ok(_) => Err("more than zero".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Checks what becomes the value of a label.
+fn zone(text: &str) -> Result<String, String> {
+    fine(names::label_value(text)).map(|()| text.to_owned())
+}
+
+/// Reads `key=value`.
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("a label is such as key=value")?;
+    fine(names::qualified_name(key))?;
+    fine(names::label_value(value))?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// Reads `key=value:effect` or `key:effect`.
+fn taint(text: &str) -> Result<Value, String> {
+    let what = "a taint is such as key=value:NoSchedule";
+    let (pair, effect) = text.rsplit_once(':').ok_or(what)?;
+    if !["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect) {
+        return Err(format!(
+            "{effect}: NoSchedule, PreferNoSchedule or NoExecute"
+        ));
+    }
+    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+    fine(names::qualified_name(key))?;
+    fine(names::label_value(value))?;
+    Ok(json!({"key": key, "value": value, "effect": effect}))
+}
+
+fn fine(complaints: names::Complaints) -> Result<(), String> {
+    match complaints.into_iter().next() {
+        Some(complaint) => Err(complaint),
+        None => Ok(()),
+    }
+}
+
+/// Attaches nodes until Ctrl-C.
+///
+/// # Errors
+/// When the kubeconfig cannot be used, the cluster cannot be reached or does not let this user see
+/// its nodes, or a name is taken.
+pub fn run(arguments: Arguments) -> Result<ExitCode> {
+    if arguments.nodes == 0 || arguments.first.saturating_add(arguments.nodes) > NODES_MAX {
+        bail!("--first and --nodes: at least one node, and numbers below {NODES_MAX}");
+    }
+    let longest = format!("{}{}", arguments.name_prefix, NODES_MAX);
+    if let Some(complaint) = names::dns1123_subdomain(&longest).first() {
+        bail!("--name-prefix {:?}: {complaint}", arguments.name_prefix);
+    }
+    let access = Access::open(&arguments.kubeconfig, arguments.context.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(attach(arguments, access));
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    outcome
+}
+
+async fn attach(arguments: Arguments, access: Access) -> Result<ExitCode> {
+    let server = access.server();
+    let fleet = Fleet::new(Remote::connect(access).await?);
+    fleet.refuse_strangers(&arguments).await?;
+
+    let refusals = Arc::new(Refusals::default());
+    let heard = refusals.clone();
+    let witnessed = fleet.remote.witnessed(move |what| heard.hear(what));
+    let began = Instant::now();
+    let drivers = start(&arguments, &witnessed);
+    let Arguments {
+        nodes,
+        first,
+        name_prefix,
+        ..
+    } = &arguments;
+    let last = first + nodes - 1;
+    println!("{nodes} simulated nodes, {name_prefix}{first} to {name_prefix}{last}, on {server}");
+    let ended = tokio::select! {
+        ended = crate::interrupted() => ended,
+        () = fleet.joined(&arguments) => {
+            let seconds = began.elapsed().as_secs_f64();
+            println!("all are Ready after {seconds:.1} s; Ctrl-C detaches them");
+            crate::interrupted().await
+        }
+    };
+    for driver in drivers {
+        driver.stop().await;
+    }
+    for line in refusals.summary() {
+        eprintln!("{line}");
+    }
+    ended?;
+    fleet.leave(&arguments).await
+}
+
+/// Starts a kubelet for each node.
+fn start(arguments: &Arguments, remote: &Remote) -> Vec<Driver> {
+    let spec = ClusterSpec {
+        cpu: arguments.cpu.clone(),
+        memory: arguments.memory.clone(),
+        pods: arguments.pods,
+        zones: arguments.zones.clone(),
+        ..ClusterSpec::default()
+    };
+    let place = Place {
+        prefix: &arguments.name_prefix,
+        numbers: arguments.first..arguments.first + arguments.nodes,
+    };
+    let clock = Clock::wall();
+    let drivers = machines(&spec, place, clock).into_iter();
+    let drivers = drivers.map(|(mut config, machine)| {
+        let labels = arguments.node_labels.iter();
+        let labels = labels.map(|(key, value)| (key.as_str().into(), value.as_str().into()));
+        config.labels.extend(labels);
+        config.taints.clone_from(&arguments.register_with_taints);
+        let kubelet = Kubelet::new(config);
+        drive(kubelet, clock, remote.clone(), Hands::new(machine))
+    });
+    drivers.collect()
+}
+
+/// All nodes as the cluster has them.
+struct Fleet {
+    remote: Remote,
+    client: Client,
+}
+
+impl Fleet {
+    fn new(remote: Remote) -> Self {
+        let client = Client::new("wavetank", "wavetank");
+        Fleet { remote, client }
     }
 
-    fn lock(&self) -> MutexGuard<'_, SimRuntime> {
-        // A panic while it was held has already been reported; the runtime's state is still whole.
-        self.runtime.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Looks for nodes that have our names and are not simulated.
+    async fn refuse_strangers(&self, arguments: &Arguments) -> Result<()> {
+        let ours = self.ours(arguments);
+        let ours = tokio::time::timeout(ANSWER_MAX, ours).await;
+        let ours = ours.context("the server did not list its nodes in time")??;
+        let is_stranger = |kubelet: &str| kubelet != wavetank_kubelet::VERSION;
+        match ours
+            .into_iter()
+            .find(|(_, (_, kubelet))| is_stranger(kubelet))
+        {
+            Some((name, (_, kubelet))) => bail!(
+                "node {name:?} exists and is not simulated (its kubelet is {kubelet:?}): name \
+                 others with --name-prefix or --first"
+            ),
+            None => Ok(()),
+        }
     }
 
-    /// Sends outcomes at the times the runtime gives; never ends.
-    async fn report(self: Arc<Self>, outcomes: Outcomes<Outcome>) {
+    /// The nodes that have our names: uid and the kubelet's version.
+    async fn ours(&self, arguments: &Arguments) -> Result<BTreeMap<String, (Uid, String)>> {
+        let mut found = BTreeMap::new();
+        let mut token = String::new();
         loop {
-            let due = self.lock().due();
-            let asleep = async {
-                match due {
-                    Some(at) => tokio::time::sleep_until(self.clock.instant(at).into()).await,
-                    None => std::future::pending().await,
+            let all = Selection::default();
+            let request = self.client.list(KindId::Node, &all, None, PAGE, &token);
+            let answer = self.remote.call(request).await;
+            let answer = answer.ok().context("the server did not list its nodes")?;
+            let decode = |text: &[u8]| serde_json::from_slice::<Node>(text);
+            let page = parse_list(&answer, decode).map_err(refused)?;
+            for node in page.items {
+                let name = node.metadata.name.unwrap_or_default();
+                let uid = Uid(node.metadata.uid.unwrap_or_default().into());
+                let info = node.status.and_then(|status| status.node_info);
+                if is_ours(arguments, &name) {
+                    let kubelet = info.map(|info| info.kubelet_version).unwrap_or_default();
+                    found.insert(name, (uid, kubelet));
                 }
-            };
-            tokio::select! {
-                () = asleep => {}
-                () = self.changed.notified() => continue,
             }
-            let happened = self.lock().poll(self.clock.now());
-            for outcome in happened {
-                outcomes.send(outcome);
+            token = page.continue_token;
+            if token.is_empty() {
+                return Ok(found);
             }
         }
     }
-}
 
-/// What `cat` does: its input is its output, up to the end of the input or of the client.
-async fn copy(inputs: &mut mpsc::Receiver<ProcessInput>, outputs: &mpsc::Sender<ProcessOutput>) {
-    while let Some(input) = inputs.recv().await {
-        let sent = match input {
-            ProcessInput::Stdin(bytes) => outputs.send(ProcessOutput::Stdout(bytes)).await,
-            ProcessInput::Eof => return,
-            ProcessInput::Resize { .. } => Ok(()),
+    /// Returns when all are Ready; never when that cannot be seen.
+    async fn joined(&self, arguments: &Arguments) {
+        let fits = |node: &Node| {
+            let name = node.metadata.name.as_deref().unwrap_or_default();
+            is_ours(arguments, name) && is_ready(node)
         };
-        if sent.is_err() {
-            return;
+        if !told(&self.remote, "nodes", arguments.nodes as usize, fits).await {
+            std::future::pending::<()>().await;
         }
+    }
+
+    /// Deletes the nodes if that was asked for, and says what becomes of them.
+    async fn leave(self, arguments: &Arguments) -> Result<ExitCode> {
+        if !arguments.delete_on_exit {
+            eprintln!(
+                "{} nodes stay in the cluster and turn NotReady when their leases are old; \
+                 --delete-on-exit deletes them",
+                arguments.nodes
+            );
+            return Ok(ExitCode::SUCCESS);
+        }
+        let ours = self.ours(arguments).await?;
+        let number = ours.len();
+        let mut deletes = JoinSet::new();
+        for (name, (uid, _)) in ours {
+            while deletes.len() >= DELETES {
+                ended(deletes.join_next().await)?;
+            }
+            let delete = DeleteOptions::of(&uid);
+            let delete = self
+                .client
+                .delete(KindId::Node, &Key::cluster(name), &delete);
+            let remote = self.remote.clone();
+            deletes.spawn(async move {
+                let answer = remote.call(delete.request).await;
+                let answer = answer.ok().context("the server did not answer")?;
+                match parse(&answer) {
+                    Err(error) if !error.is_not_found() => Err(refused(error)),
+                    _ => Ok(()),
+                }
+            });
+        }
+        while let Some(end) = deletes.join_next().await {
+            ended(Some(end))?;
+        }
+        eprintln!("{number} nodes deleted");
+        Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Takes a kubelet's effects to its machine.
-pub struct Hands {
-    machine: Arc<Machine>,
-    reports: bool,
+fn ended(end: Option<Result<Result<()>, tokio::task::JoinError>>) -> Result<()> {
+    end.map_or(Ok(()), |end| end?.context("delete a node"))
 }
 
-impl Hands {
-    /// The hands of the kubelet on `machine`.
-    pub fn new(machine: Arc<Machine>) -> Self {
-        Hands {
-            machine,
-            reports: false,
-        }
-    }
+/// Whether a node of this name is one of this process.
+fn is_ours(arguments: &Arguments, name: &str) -> bool {
+    let number = name.strip_prefix(arguments.name_prefix.as_str());
+    let number = number.filter(|digits| *digits == "0" || !digits.starts_with(['0', '+']));
+    let number = number.and_then(|digits| digits.parse::<u32>().ok());
+    number.is_some_and(|it| (arguments.first..arguments.first + arguments.nodes).contains(&it))
 }
 
-impl Effects<Kubelet> for Hands {
-    fn perform(&mut self, effect: Effect, outcomes: &Outcomes<Outcome>) {
-        if !self.reports {
-            self.reports = true;
-            tokio::spawn(self.machine.clone().report(outcomes.clone()));
-        }
-        self.machine.lock().effect(effect, self.machine.clock.now());
-        self.machine.changed.notify_one();
-    }
-}
-
-/// All machines by the names of their nodes.
-#[derive(Default)]
-pub struct Machines(pub BTreeMap<String, Arc<Machine>>);
-
-impl NodeStreams for Machines {
-    fn open(&self, tunnel: Tunnel, reply: oneshot::Sender<Result<NodeStream, Box<Status>>>) {
-        let Some(machine) = self.0.get(&tunnel.node).cloned() else {
-            let status = Status::service_unavailable(format!("no node {:?}", tunnel.node));
-            return drop(reply.send(Err(Box::new(status))));
-        };
-        // The client may have left: then nobody wants the stream.
-        let _ = reply.send(machine.open(&tunnel).map_err(Box::new));
-    }
-}
-
-impl Machine {
-    fn open(self: &Arc<Self>, tunnel: &Tunnel) -> Result<NodeStream, Status> {
-        let uid = wavetank_api::Uid(tunnel.uid.as_str().into());
-        let previous = matches!(&tunnel.kind, TunnelKind::Log(options) if options.previous);
-        let Some(id) = self.lock().find(&uid, &tunnel.container, previous) else {
-            let Tunnel { container, pod, .. } = tunnel;
-            let what = if previous {
-                "previous terminated container"
-            } else {
-                "container"
-            };
-            let message = format!("{what} {container:?} in pod {pod:?} not found");
-            return Err(Status::bad_request(message));
-        };
-        match &tunnel.kind {
-            TunnelKind::Log(options) => self.log(id, options),
-            TunnelKind::Exec { command, streams } => Ok(self.exec(&id, command, *streams)),
-            TunnelKind::Attach { streams } => Ok(self.attach(id, *streams)),
-            TunnelKind::PortForward { .. } => {
-                let message =
-                    "simulated nodes carry no network traffic: port-forward needs a real one";
-                Err(Status::service_unavailable(message))
-            }
-        }
-    }
-
-    fn log(
-        self: &Arc<Self>,
-        id: wavetank_cri::ContainerId,
-        options: &LogOptions,
-    ) -> Result<NodeStream, Status> {
-        let now = self.clock.now();
-        let ago = options
-            .since_seconds
-            .map(|seconds| now - Duration::from_secs(seconds));
-        let mut wanted = logs::LogOptions {
-            tail_lines: options.tail_lines,
-            since: options.since_time.or(ago),
-            timestamps: options.timestamps,
-            limit_bytes: options.limit_bytes.and_then(|n| usize::try_from(n).ok()),
-        };
-        let first = self
-            .lock()
-            .logs(&id, &wanted, now)
-            .map_err(|error| Status::internal_error(&error.to_string()))?;
-        let (lines, stream) = mpsc::channel(MESSAGES_QUEUED);
-        let follow = options.follow;
-        let machine = self.clone();
-        wanted.tail_lines = None;
-        tokio::spawn(async move {
-            let mut shown = now;
-            let mut bytes = first;
-            loop {
-                if !bytes.is_empty() && lines.send(Bytes::from(bytes)).await.is_err() {
-                    return; // the client is gone
-                }
-                if !follow || !machine.is_running(&id) {
-                    return;
-                }
-                tokio::time::sleep(FOLLOW).await;
-                let now = machine.clock.now();
-                wanted.since = Some(shown + Duration::from_micros(1));
-                shown = now;
-                bytes = machine.lock().logs(&id, &wanted, now).unwrap_or_default();
-            }
-        });
-        Ok(NodeStream::Log(stream))
-    }
-
-    fn is_running(&self, id: &wavetank_cri::ContainerId) -> bool {
-        let runtime = self.lock();
-        runtime
-            .instance(id)
-            .is_some_and(|instance| instance.running_since().is_some())
-    }
-
-    /// Whether its program has ended, or nothing is known of it any more.
-    fn has_ended(&self, id: &wavetank_cri::ContainerId) -> bool {
-        let runtime = self.lock();
-        runtime.instance(id).is_none_or(|it| it.ended.is_some())
-    }
-
-    fn exec(
-        &self,
-        id: &wavetank_cri::ContainerId,
-        command: &[String],
-        streams: StdStreams,
-    ) -> NodeStream {
-        let argv: Vec<Arc<str>> = command.iter().map(|word| word.as_str().into()).collect();
-        let answer = self.lock().exec(id, &argv, self.clock.now());
-        let (input, inputs) = mpsc::channel(MESSAGES_QUEUED);
-        let (outputs, output) = mpsc::channel(MESSAGES_QUEUED);
-        let clock = self.clock;
-        tokio::spawn(async move {
-            let mut inputs: mpsc::Receiver<ProcessInput> = inputs;
-            let answer = match answer {
-                Ok(answer) if !answer.is_missing => answer,
-                refused => {
-                    let why = refused.map_or_else(|e| e.to_string(), |answer| answer.stderr);
-                    let why = format!("error executing command in container: {why}");
-                    let _ = outputs.send(ProcessOutput::Failed(why)).await;
-                    return;
-                }
-            };
-            let takes = answer.takes.map(|takes| clock.on_wall(takes));
-            let mut parts = Vec::new();
-            if streams.stdout && !answer.stdout.is_empty() {
-                parts.push(ProcessOutput::Stdout(answer.stdout.into()));
-            }
-            if streams.stderr && !answer.stderr.is_empty() {
-                parts.push(ProcessOutput::Stderr(answer.stderr.into()));
-            }
-            for part in parts {
-                if outputs.send(part).await.is_err() {
-                    return;
-                }
-            }
-            if streams.stdin && answer.copies_input {
-                copy(&mut inputs, &outputs).await;
-            }
-            let ended = async {
-                match takes {
-                    Some(takes) => tokio::time::sleep(takes).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let left = async { while inputs.recv().await.is_some() {} };
-            tokio::select! {
-                () = ended => {
-                    let _ = outputs.send(ProcessOutput::Exit(answer.exit_code)).await;
-                }
-                () = left => {}
-            }
-        });
-        NodeStream::Process(Process { input, output })
-    }
-
-    /// From when on an attached client sees output: what a container said just after its start
-    /// still lies in its pipe, as `kubectl run -i` relies on.
-    fn attached_from(&self, id: &wavetank_cri::ContainerId) -> Time {
-        let now = self.clock.now();
-        let runtime = self.lock();
-        let since = runtime.instance(id).and_then(|it| it.running_since());
-        since
-            .filter(|since| now.since(*since) < IN_THE_PIPE)
-            .unwrap_or(now)
-    }
-
-    fn attach(self: &Arc<Self>, id: wavetank_cri::ContainerId, streams: StdStreams) -> NodeStream {
-        let (input, inputs) = mpsc::channel(MESSAGES_QUEUED);
-        let (outputs, output) = mpsc::channel(MESSAGES_QUEUED);
-        let machine = self.clone();
-        tokio::spawn(async move {
-            let last = match machine.has_ended(&id) {
-                true => ProcessOutput::Failed(NOT_RUNNING.into()),
-                // As upstream, whatever the container's own exit code is.
-                false => match machine.attached(&id, streams, inputs, &outputs).await {
-                    Ok(()) => ProcessOutput::Exit(0),
-                    Err(Left) => return,
-                },
-            };
-            // The client may have left: then nobody wants to know.
-            let _ = outputs.send(last).await;
-        });
-        NodeStream::Process(Process { input, output })
-    }
-
-    /// Carries a client's input to a container and what the container writes to the client, until
-    /// the container ends, the client leaves, or its input ends: that is the end of the container's
-    /// input too with `stdinOnce`, else of the client's visit only (`pkg/kubelet/cri`, and Attach
-    /// in containerd's `internal/cri/io/container_io.go`).
-    async fn attached(
-        &self,
-        id: &wavetank_cri::ContainerId,
-        streams: StdStreams,
-        mut inputs: mpsc::Receiver<ProcessInput>,
-        outputs: &mpsc::Sender<ProcessOutput>,
-    ) -> Result<(), Left> {
-        let from = self.attached_from(id);
-        let mut seen = self.lock().seen_before(id, from);
-        let mut is_last = false;
-        loop {
-            is_last |= self.has_ended(id);
-            let bytes = self.lock().output(id, &mut seen, self.clock.now());
-            if streams.stdout && !bytes.is_empty() {
-                let part = ProcessOutput::Stdout(bytes.into());
-                outputs.send(part).await.map_err(|_| Left)?;
-            }
-            if is_last {
-                return Ok(());
-            }
-            tokio::select! {
-                () = tokio::time::sleep(FOLLOW) => {}
-                input = inputs.recv() => match input.ok_or(Left)? {
-                    ProcessInput::Stdin(bytes) if streams.stdin => self.write_stdin(id, &bytes),
-                    ProcessInput::Eof if streams.stdin => is_last = !self.close_stdin(id),
-                    _ => {}
-                },
-            }
-        }
-    }
-
-    fn write_stdin(&self, id: &wavetank_cri::ContainerId, bytes: &[u8]) {
-        self.lock().write_stdin(id, bytes, self.clock.now());
-        self.changed.notify_one();
-    }
-
-    /// A client's input has ended; whether the client still waits for the container's end.
-    fn close_stdin(&self, id: &wavetank_cri::ContainerId) -> bool {
-        let mut runtime = self.lock();
-        let config = runtime.instance(id).map(|instance| &instance.config);
-        let is_once = config.is_some_and(|config| config.stdin_once && !config.tty);
-        if is_once {
-            runtime.close_stdin(id, self.clock.now());
-            self.changed.notify_one();
-        }
-        is_once
+/// A refusal in kubectl's words.
+fn refused(error: ApiError) -> anyhow::Error {
+    match error.code {
+        401 => anyhow::anyhow!("you must be logged in to the server ({})", error.reason),
+        _ => anyhow::anyhow!("error from server ({}): {}", error.reason, error.message),
     }
 }

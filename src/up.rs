@@ -2,7 +2,6 @@
 //!
 //! Book: `book/src/start/map.md`.
 
-use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,25 +12,21 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use k8s_openapi::api::core::v1::{Node as NodeObject, ServiceAccount};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, WatchEvent};
-use k8s_openapi::serde::de::DeserializeOwned;
+use k8s_openapi::api::core::v1::ServiceAccount;
 
-use wavetank_api::http::Peer;
-use wavetank_api::{Method, Request};
 use wavetank_apiserver::{Address, Config, StaticToken};
 use wavetank_controllers::Manager;
 use wavetank_informer::{Guards, Nothing};
 use wavetank_kubelet::Kubelet;
 use wavetank_scheduler::Scheduler;
 use wavetank_serve::{
-    Clock, Core, Driver, Es256, FileLog, Kubeconfig, Listener, Outcomes, Pki, Reply, ServeError,
+    Clock, Core, Driver, Es256, FileLog, Kubeconfig, Listener, Local, Outcomes, Pki, ServeError,
     drive, kept_token, listen, random_token, wall_time,
 };
-use wavetank_sim::cluster::machine;
 use wavetank_sim::scenario::{ClusterSpec, parse_span};
 
-use crate::nodes::{Hands, Machine, Machines};
+use crate::machines::{Hands, Machine, Machines, Place, machines};
+use crate::told::{is_ready, told};
 
 /// The user in the kubeconfig, and its group.
 const ADMIN: (&str, &str) = ("kubernetes-admin", "system:masters");
@@ -123,7 +118,13 @@ async fn serve(arguments: Arguments) -> Result<ExitCode> {
     let config = apiserver(&arguments, &pki, &token)?;
     let core = Core::start(log, config, clock).map_err(named)?;
 
-    let (machines, kubelets) = machines(arguments.nodes, clock);
+    let place = Place {
+        prefix: "node-",
+        numbers: 0..arguments.nodes,
+    };
+    let nodes = machines(&ClusterSpec::default(), place, clock);
+    let by_name = |(config, machine): &Node| (config.node_name.to_string(), machine.clone());
+    let machines = Machines(nodes.iter().map(by_name).collect());
     let listening = listen(arguments.listen, &pki, core.clone(), Arc::new(machines)).await;
     let listener = match listening {
         Ok(listener) => listener,
@@ -135,11 +136,11 @@ async fn serve(arguments: Arguments) -> Result<ExitCode> {
     let server = format!("https://{}", listener.address());
     write_kubeconfig(&kubeconfig, &server, &pki, &token)?;
     let cluster = Cluster {
-        drivers: components(&core, &pki, kubelets)?,
+        drivers: components(&core, &pki, nodes)?,
         listener,
         core,
     };
-    let mut end = pin!(wait());
+    let mut end = pin!(crate::interrupted());
     let outcome = tokio::select! {
         outcome = &mut end => outcome,
         () = settle(&cluster.core, arguments.nodes) => {
@@ -149,28 +150,11 @@ async fn serve(arguments: Arguments) -> Result<ExitCode> {
     };
     eprintln!("stopping");
     cluster.stop().await;
-    outcome
+    outcome.map(|()| ExitCode::SUCCESS)
 }
 
 /// A kubelet's configuration, and the machine it is for.
 type Node = (wavetank_kubelet::Config, Arc<Machine>);
-
-fn machines(nodes: u32, clock: Clock) -> (Machines, Vec<Node>) {
-    let spec = ClusterSpec {
-        nodes,
-        ..ClusterSpec::default()
-    };
-    let mut machines = Machines::default();
-    let mut kubelets = Vec::new();
-    for number in 0..nodes {
-        let (config, runtime) = machine(&spec, number, u64::from(number) + 1);
-        let machine = Machine::new(runtime, clock);
-        let name = config.node_name.to_string();
-        machines.0.insert(name, machine.clone());
-        kubelets.push((config, machine));
-    }
-    (machines, kubelets)
-}
 
 fn write_kubeconfig(path: &Path, server: &str, pki: &Pki, token: &str) -> Result<()> {
     let identity = pki.client(ADMIN.0, &[ADMIN.1])?;
@@ -224,19 +208,26 @@ fn components(core: &Core, pki: &Pki, kubelets: Vec<Node>) -> Result<Vec<Driver>
         ..wavetank_scheduler::Config::new(identity, seed)
     });
     let nothing = |never: Nothing, _: &Outcomes<Nothing>| match never {};
+    let clock = core.clock();
+    let way = |identity: String| Local::new(core, identity);
     let mut drivers = vec![
         drive(
             manager,
-            "system:kube-controller-manager",
-            core.clone(),
+            clock,
+            way("system:kube-controller-manager".into()),
             nothing,
         ),
-        drive(scheduler, "system:kube-scheduler", core.clone(), nothing),
+        drive(
+            scheduler,
+            clock,
+            way("system:kube-scheduler".into()),
+            nothing,
+        ),
     ];
     for (config, machine) in kubelets {
-        let identity = format!("system:node:{}", config.node_name);
+        let way = way(format!("system:node:{}", config.node_name));
         let kubelet = Kubelet::new(config);
-        drivers.push(drive(kubelet, identity, core.clone(), Hands::new(machine)));
+        drivers.push(drive(kubelet, clock, way, Hands::new(machine)));
     }
     Ok(drivers)
 }
@@ -253,53 +244,13 @@ fn identity(pki: &Pki) -> Arc<str> {
 /// Waits for what the first command may need: the account that its pods run as, and nodes.
 async fn settle(core: &Core, nodes: u32) {
     let account = "namespaces/default/serviceaccounts?fieldSelector=metadata.name%3Ddefault";
-    let has_account = told(core, account, 1, |_: &ServiceAccount| true);
-    let has_nodes = told(core, "nodes", nodes as usize, is_ready);
+    let own = Local::new(core, "wavetank");
+    let has_account = told(&own, account, 1, |_: &ServiceAccount| true);
+    let has_nodes = told(&own, "nodes", nodes as usize, is_ready);
     let both = async { tokio::join!(has_account, has_nodes) };
     if tokio::time::timeout(SETTLE_MAX, both).await.is_err() {
         eprintln!("the cluster is still coming up");
     }
-}
-
-/// Waits until a watch has told of so many objects that fit.
-async fn told<T>(core: &Core, what: &str, number: usize, fits: fn(&T) -> bool)
-where
-    T: DeserializeOwned + k8s_openapi::Metadata<Ty = ObjectMeta>,
-{
-    let sign = if what.contains('?') { '&' } else { '?' };
-    let mut request = Request::new(Method::Get, format!("/api/v1/{what}{sign}watch=1"));
-    request.peer = Peer::Component("wavetank".into());
-    let Ok(Reply::Stream(_, mut frames)) = core.call(request).await else {
-        return;
-    };
-    let mut names = BTreeSet::new();
-    while names.len() < number
-        && let Some(frame) = frames.next().await
-    {
-        let event = serde_json::from_slice(&frame);
-        if let Ok(WatchEvent::<T>::Added(object) | WatchEvent::Modified(object)) = event
-            && fits(&object)
-        {
-            names.insert(object.metadata().name.clone());
-        }
-    }
-}
-
-fn is_ready(node: &NodeObject) -> bool {
-    let conditions = node.status.iter().flat_map(|status| &status.conditions);
-    conditions
-        .flatten()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
-/// Waits for Ctrl-C or a polite kill.
-async fn wait() -> Result<ExitCode> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-        _ = terminate.recv() => {}
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn greet(arguments: &Arguments, server: &str, kubeconfig: &Path) {

@@ -57,3 +57,4 @@ mod worker;
 pub use config::{Config, Resources};
 pub use effect::{Effect, Files, Outcome, Probe, ProbeId, ProbeResult, Target};
 pub use kubelet::Kubelet;
+pub use node_object::VERSION;

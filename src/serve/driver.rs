@@ -1,8 +1,8 @@
-//! Carries a component in the same process: its calls and watches go to the core thread over
-//! channels, its ticks come from the cluster's clock, its effects go to whoever started it.
+//! Carries a component in real time: its calls and watches go over a [`Transport`], its ticks come
+//! from a clock, its effects go to whoever started it.
 //!
-//! A kubelet or the scheduler cannot tell this from sockets, nor from the simulator: the contract
-//! is [`Component`]'s.
+//! A kubelet or the scheduler cannot tell one transport from the other, nor from the simulator: the
+//! contract is [`Component`]'s.
 //!
 //! 1. Each call and each watch is answered as the contract says; what was cancelled is not heard
 //!    of.
@@ -10,18 +10,17 @@
 //!
 //! Book: `book/src/control-plane/serving.md`.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
-use wavetank_api::http::Peer;
-use wavetank_api::{Request, Time};
+use wavetank_api::Request;
 use wavetank_informer::{CallId, Component, Failure, Input, Output};
 
-use crate::door::{Core, Reply, Stopped};
+use crate::clock::Clock;
+use crate::transport::{Lines, Transport, Watch};
 
 /// How many inputs wait for a component before their senders do.
 const INPUTS_QUEUED: usize = 256;
@@ -79,12 +78,11 @@ impl Driver {
     }
 }
 
-/// Starts a component; `identity` names it as its certificate would (`system:kube-scheduler`).
-/// Must be called within a tokio runtime.
+/// Starts a component that lives by `clock`. Must be called within a tokio runtime.
 pub fn drive<C>(
     component: C,
-    identity: impl Into<Cow<'static, str>>,
-    core: Core,
+    clock: Clock,
+    transport: impl Transport,
     effects: impl Effects<C>,
 ) -> Driver
 where
@@ -96,8 +94,8 @@ where
     let (outcomes, happened) = mpsc::unbounded_channel();
     let drive = Drive {
         component,
-        peer: Peer::Component(identity.into()),
-        core,
+        clock,
+        transport,
         effects,
         outcomes: Outcomes(outcomes),
         inputs,
@@ -137,10 +135,10 @@ impl Heard {
 
 type Inputs = mpsc::Sender<(CallId, Heard)>;
 
-struct Drive<C: Component, E> {
+struct Drive<C: Component, T, E> {
     component: C,
-    peer: Peer,
-    core: Core,
+    clock: Clock,
+    transport: T,
     effects: E,
     outcomes: Outcomes<C::Outcome>,
     inputs: Inputs,
@@ -151,9 +149,10 @@ struct Drive<C: Component, E> {
     wake: Option<Instant>,
 }
 
-impl<C, E> Drive<C, E>
+impl<C, T, E> Drive<C, T, E>
 where
     C: Component,
+    T: Transport,
     E: Effects<C>,
 {
     // ANCHOR: run
@@ -197,9 +196,8 @@ where
     }
 
     fn handle(&mut self, input: Input<C::Outcome>) {
-        let now: Time = self.core.clock().now();
         let mut out = Vec::new();
-        self.component.handle(input, now, &mut out);
+        self.component.handle(input, self.clock.now(), &mut out);
         for output in out {
             match output {
                 Output::Call(id, request) => self.carry(id, request, false),
@@ -209,7 +207,7 @@ where
                         task.abort();
                     }
                 }
-                Output::WakeAt(at) => self.wake = Some(self.core.clock().instant(at)),
+                Output::WakeAt(at) => self.wake = Some(self.clock.instant(at)),
                 Output::Effect(effect) => self.effects.perform(effect, &self.outcomes),
                 // This shell keeps no trace.
                 Output::Note(_) => {}
@@ -217,42 +215,39 @@ where
         }
     }
 
-    fn carry(&mut self, id: CallId, mut request: Request, stream: bool) {
-        request.peer = self.peer.clone();
-        let (core, inputs) = (self.core.clone(), self.inputs.clone());
+    fn carry(&mut self, id: CallId, request: Request, stream: bool) {
+        let (transport, inputs) = (self.transport.clone(), self.inputs.clone());
         let task = self.tasks.spawn(async move {
-            if stream {
-                watch(id, core, request, &inputs).await;
-            } else {
-                let heard = call(core, request).await;
-                let _ = inputs.send((id, heard)).await;
-            }
+            let heard = match stream {
+                true => watch(id, transport, request, &inputs).await,
+                false => call(transport, request).await,
+            };
+            let _ = inputs.send((id, heard)).await;
         });
         self.running.insert(id, task);
     }
 }
 
-async fn call(core: Core, request: Request) -> Heard {
-    match tokio::time::timeout(CALL_MAX, core.call(request)).await {
-        Ok(Ok(Reply::Decided(decided))) => Heard::Response(decided.response()),
-        // A stream or tunnel where an answer was expected: dropping it ends it.
-        Ok(Ok(_)) | Ok(Err(Stopped)) => Heard::Failed(Failure::Unreachable),
+async fn call(transport: impl Transport, request: Request) -> Heard {
+    match tokio::time::timeout(CALL_MAX, transport.call(request)).await {
+        Ok(Ok(response)) => Heard::Response(response),
+        Ok(Err(failure)) => Heard::Failed(failure),
         Err(_) => Heard::Failed(Failure::TimedOut),
     }
 }
 
-async fn watch(id: CallId, core: Core, request: Request, inputs: &Inputs) {
-    let heard = match tokio::time::timeout(CALL_MAX, core.call(request)).await {
-        Ok(Ok(Reply::Stream(_, mut frames))) => {
+/// Passes a watch on to its end; what is to be heard last.
+async fn watch(id: CallId, transport: impl Transport, request: Request, inputs: &Inputs) -> Heard {
+    match tokio::time::timeout(CALL_MAX, transport.watch(request)).await {
+        Ok(Ok(Watch::Opened(mut lines))) => {
             let _ = inputs.send((id, Heard::Opened)).await;
-            while let Some(frame) = frames.next().await {
+            while let Some(frame) = lines.next().await {
                 let _ = inputs.send((id, Heard::Frame(frame))).await;
             }
             Heard::Closed
         }
-        Ok(Ok(Reply::Decided(decided))) => Heard::Response(decided.response()),
-        Ok(Ok(Reply::Tunnel(_))) | Ok(Err(Stopped)) => Heard::Failed(Failure::Unreachable),
+        Ok(Ok(Watch::Refused(response))) => Heard::Response(response),
+        Ok(Err(failure)) => Heard::Failed(failure),
         Err(_) => Heard::Failed(Failure::TimedOut),
-    };
-    let _ = inputs.send((id, heard)).await;
+    }
 }

@@ -1,4 +1,5 @@
-//! What can go wrong before a server runs, in words that say on which file or address.
+//! What can go wrong before a server runs or a client has reached one, in words that say on which
+//! file or address.
 //!
 //! Book: `book/src/control-plane/serving.md`.
 
@@ -8,7 +9,7 @@ use std::path::PathBuf;
 
 use wavetank_store::{LogError, OpenError};
 
-/// Why a server did not start.
+/// Why a server did not start, or could not be reached.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// Another process has the data directory.
@@ -47,6 +48,41 @@ pub enum ServeError {
         /// What was attempted, on which key or certificate.
         what: String,
         /// What the library said.
+        cause: String,
+    },
+    /// A kubeconfig that is not there, or not one.
+    #[error("error loading config file \"{}\": {cause}", path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// Why, in kubectl's words.
+        cause: String,
+    },
+    /// A field of a kubeconfig.
+    #[error("invalid configuration: {}: {field}: {cause}", path.display())]
+    KubeconfigField {
+        /// The file.
+        path: PathBuf,
+        /// The field, by the names of what it is in: `users[admin].user.token`.
+        field: String,
+        /// Why, in kubectl's words where it has words.
+        cause: String,
+    },
+    /// An API server that nobody listens for.
+    #[error(
+        "the connection to the server {server} was refused - did you specify the right host or \
+         port?"
+    )]
+    Refused {
+        /// Host and port.
+        server: String,
+    },
+    /// An API server that cannot be reached or understood.
+    #[error("unable to connect to the server {server}: {cause}")]
+    Unreachable {
+        /// Host and port.
+        server: String,
+        /// What the system or a library said.
         cause: String,
     },
     /// A thread could not be started.

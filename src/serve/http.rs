@@ -157,7 +157,10 @@ async fn read_body(incoming: &mut Incoming) -> Result<Bytes, Box<Status>> {
     Ok(whole.freeze())
 }
 
-async fn next_frame(incoming: &mut Incoming) -> Option<hyper::Result<body::Frame<Bytes>>> {
+/// The next part of a body.
+pub(crate) async fn next_frame(
+    incoming: &mut Incoming,
+) -> Option<hyper::Result<body::Frame<Bytes>>> {
     std::future::poll_fn(|context| std::pin::Pin::new(&mut *incoming).poll_frame(context)).await
 }
 

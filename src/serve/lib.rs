@@ -5,7 +5,8 @@
 //! waits for the disk, connections wait for clients, and channels join them.
 //!
 //! The way in: [`FileLog::open`], [`Core::start`] on it, [`listen`] for clients over TLS, and
-//! [`drive`] for components in the same process.
+//! [`drive`] for components: over [`Local`] in the same process, over [`Remote`] against any API
+//! server that an [`Access`] describes.
 //!
 //! Left out: SPDY (kubectl before 1.30 for exec, all of them for port-forward), an etcd behind the
 //! store's interface, reloading certificates.
@@ -17,9 +18,13 @@
     reason = "the shell is where clocks, threads and sockets live"
 )]
 
+mod access;
 mod body;
+mod client_tls;
 mod clock;
 mod committer;
+mod connections;
+mod credentials;
 mod door;
 mod driver;
 mod engine;
@@ -32,9 +37,12 @@ mod kubeconfig;
 mod listener;
 mod node_streams;
 mod pki;
+mod remote;
 mod token;
+mod transport;
 mod websocket;
 
+pub use access::Access;
 pub use clock::{Clock, wall_time};
 pub use door::{Core, Frames, Reply, Stopped};
 pub use driver::{Driver, Effects, Outcomes, drive};
@@ -46,4 +54,6 @@ pub use node_streams::{
     MESSAGES_QUEUED, NodeStream, NodeStreams, Opened, Process, ProcessInput, ProcessOutput,
 };
 pub use pki::{Identity, Pki};
+pub use remote::{Incident, Remote, RemoteLines};
 pub use token::{Es256, kept_token, random_token};
+pub use transport::{Heard, Lines, Local, Transport, Watch, Watched};

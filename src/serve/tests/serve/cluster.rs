@@ -22,7 +22,8 @@ use wavetank_api::status::Status;
 use wavetank_api::{Method, Request, Response};
 use wavetank_apiserver::{Config, StaticToken, Tunnel};
 use wavetank_serve::{
-    Clock, Core, Es256, FileLog, Identity, Listener, NodeStream, NodeStreams, Pki, Reply, listen,
+    Access, Clock, Core, Es256, FileLog, Identity, Kubeconfig, Listener, NodeStream, NodeStreams,
+    Pki, Reply, listen,
 };
 
 /// A directory that goes with its value.
@@ -71,7 +72,7 @@ pub struct Cluster {
     pub core: Core,
     pub pki: Pki,
     pub listener: Listener,
-    _dir: Dir,
+    dir: Dir,
 }
 
 impl Cluster {
@@ -87,7 +88,7 @@ impl Cluster {
             core,
             pki,
             listener,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -98,6 +99,20 @@ impl Cluster {
 
     pub fn admin(&self) -> Identity {
         self.pki.client("admin", &["system:masters"]).unwrap()
+    }
+
+    /// What a kubeconfig of this cluster says.
+    pub fn access(&self) -> Access {
+        let path = self.dir.0.join("kubeconfig");
+        let written = Kubeconfig {
+            name: "test",
+            server: &format!("https://{}", self.listener.address()),
+            ca_pem: self.pki.ca_pem(),
+            identity: &self.admin(),
+            token: "",
+        };
+        written.write(&path).unwrap();
+        Access::open(&path, None).unwrap()
     }
 
     /// A TLS connection that offers one protocol; fails if the handshake does.

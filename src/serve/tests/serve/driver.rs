@@ -1,4 +1,4 @@
-//! A component in process: calls, watches, ticks and effects.
+//! A component over each transport: calls, watches, ticks and effects.
 //!
 //! Book: `book/src/control-plane/serving.md`.
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use wavetank_api::{Method, Request, Time};
 use wavetank_informer::{CallId, Component, Input, Output};
-use wavetank_serve::{Outcomes, drive};
+use wavetank_serve::{Local, Outcomes, Remote, Transport, drive};
 
 use crate::cluster::{CONFIG_MAPS, Cluster, NoNodes, config_map};
 
@@ -60,9 +60,7 @@ impl Component for Witness {
     }
 }
 
-#[tokio::test]
-async fn a_component_calls_watches_ticks_and_hears_of_its_effects() {
-    let cluster = Cluster::start(NoNodes).await;
+async fn is_served_as_the_contract_says(cluster: Cluster, transport: impl Transport) {
     let (tell, mut told) = mpsc::unbounded_channel();
     let effects = move |effect: String, outcomes: &Outcomes<String>| {
         if effect == "seen" {
@@ -71,7 +69,7 @@ async fn a_component_calls_watches_ticks_and_hears_of_its_effects() {
         tell.send(effect).unwrap();
     };
     let witness = Witness { cancelled: true };
-    let driver = drive(witness, "system:test", cluster.core.clone(), effects);
+    let driver = drive(witness, cluster.core.clock(), transport, effects);
     let mut heard = Vec::new();
     while heard.len() < 4 {
         let next = tokio::time::timeout(Duration::from_secs(10), told.recv());
@@ -81,4 +79,18 @@ async fn a_component_calls_watches_ticks_and_hears_of_its_effects() {
     assert_eq!(heard, ["created 201", "outcome known", "seen", "tick"]);
     driver.stop().await;
     cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_component_calls_watches_ticks_and_hears_of_its_effects() {
+    let cluster = Cluster::start(NoNodes).await;
+    let transport = Local::new(&cluster.core, "system:test");
+    is_served_as_the_contract_says(cluster, transport).await;
+}
+
+#[tokio::test]
+async fn a_component_over_the_network_cannot_tell() {
+    let cluster = Cluster::start(NoNodes).await;
+    let remote = Remote::connect(cluster.access()).await.unwrap();
+    is_served_as_the_contract_says(cluster, remote).await;
 }

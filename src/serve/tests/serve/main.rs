@@ -14,3 +14,4 @@ mod exec;
 mod https;
 mod kill;
 mod logs;
+mod remote;
