@@ -214,6 +214,24 @@ mod tests {
         assert_eq!(waits[99..], [0, 100, 200]);
     }
 
+    /// M83: two workers, and a change while the first is at work.
+    #[test]
+    fn a_key_that_is_worked_on_is_given_to_nobody_else() {
+        for (guards, second) in [
+            (Guards::default(), None),
+            (Guards::without(&[Guard::M83]), Some(("web", "changed"))),
+        ] {
+            let mut queue = Queue::new(guards);
+            queue.add("web", "created");
+            assert_eq!(queue.take(Time::EPOCH), Some(("web", "created")));
+            queue.add("web", "changed");
+            assert_eq!(queue.take(Time::EPOCH), second);
+            queue.done(&"web");
+            let once_more = second.is_none().then_some(("web", "changed"));
+            assert_eq!(queue.take(Time::EPOCH), once_more);
+        }
+    }
+
     #[derive(Clone, Debug)]
     enum Op {
         Add(u8),

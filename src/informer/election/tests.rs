@@ -138,6 +138,28 @@ fn a_candidate_whose_clock_is_ahead_does_not_take_over() {
     }
 }
 
+/// M91: the leader stands still until another has taken over; then it goes on, and would write.
+#[test]
+fn a_leader_that_was_paused_does_not_go_on_leading() {
+    for (guards, both_lead) in [
+        (Guards::default(), false),
+        (Guards::without(&[Guard::M91]), true),
+    ] {
+        let mut server = Server::default();
+        let mut one = Candidate::new("a", Duration::ZERO, guards);
+        let mut two = Candidate::new("bb", Duration::ZERO, guards);
+        let mut now = Time::from_secs(1_000);
+        one.step(Input::Start, now, &mut server, true);
+        two.step(Input::Start, now, &mut server, true);
+        assert!(one.elector.is_leader(now));
+        while !two.leads {
+            now = now + SECOND;
+            two.step(Input::Tick, now, &mut server, true);
+        }
+        assert_eq!(one.elector.is_leader(now), both_lead);
+    }
+}
+
 proptest::proptest! {
     /// Invariant 1, for clocks that are wrong by a constant: whenever the one may act, the other
     /// may not.

@@ -68,6 +68,8 @@ struct Rig {
     now: Time,
     /// The list that was asked for and not answered.
     list: Option<CallId>,
+    /// Whether that list may come from any server's cache, however old.
+    takes_any: bool,
     /// The open watch, and the revision up to which it has sent.
     watch: Option<(CallId, usize)>,
     /// What the changes add up to.
@@ -84,6 +86,7 @@ impl Rig {
             ids: CallIds::default(),
             now: Time::from_secs(1_000),
             list: None,
+            takes_any: false,
             watch: None,
             folded: BTreeMap::new(),
         };
@@ -105,7 +108,10 @@ impl Rig {
         }
         for output in out {
             match output {
-                Output::Call(call, _) => self.list = Some(call),
+                Output::Call(call, request) => {
+                    self.list = Some(call);
+                    self.takes_any = request.target.contains("resourceVersion=0");
+                }
                 Output::Cancel(_) => self.watch = None,
                 Output::Watch(call, request) => {
                     let from = request.target.split("resourceVersion=").nth(1).unwrap();
@@ -282,5 +288,19 @@ fn a_list_of_the_past_is_not_taken_in() {
         rig.server.frozen = Some(1);
         rig.answer_list(false);
         assert_eq!(rig.reflector.cache().revision(), Revision(revision));
+    }
+}
+
+/// M70: a kubelet starts anew, beside a server that lags: the pod it is told of is long deleted
+/// (#59848).
+#[test]
+fn a_component_that_starts_anew_does_not_see_the_past() {
+    for (guards, pods) in [(Guards::default(), 0), (Guards::without(&[Guard::M70]), 1)] {
+        let mut rig = Rig::new(guards);
+        rig.server.write(1, false);
+        rig.server.write(1, true);
+        rig.server.frozen = rig.takes_any.then_some(1);
+        rig.answer_list(false);
+        assert_eq!(rig.cached().len(), pods);
     }
 }

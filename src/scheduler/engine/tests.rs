@@ -493,3 +493,62 @@ fn without_m48_a_node_created_again_looks_empty() {
         assert_eq!(world.sent.len(), expected);
     }
 }
+
+#[test]
+fn without_m50_nobody_hears_that_there_is_room() {
+    for (guards, is_bound) in [
+        (Guards::default(), true),
+        (Guards::without(&[Guard::M50]), false),
+    ] {
+        let mut world = World::new(guards);
+        let whole_node = Op::AddPod {
+            cpu: 1000,
+            priority: 0,
+            is_gated: false,
+        };
+        world.apply(&Op::AddNode { name: 0, cpu: 1000 });
+        world.apply(&whole_node);
+        world.settle();
+        world.apply(&whole_node);
+        world.apply(&Op::SeePods(9));
+        world.apply(&Op::Cycle);
+        world.apply(&Op::DeletePod { pod: 0 });
+        world.settle();
+        assert_eq!(world.pods[0].node.is_some(), is_bound);
+    }
+}
+
+/// `n0` is being freed for a pod of high priority: one of its victims has gone, one is still there.
+#[test]
+fn without_m53_a_small_pod_takes_the_room_that_was_freed_for_a_large_one() {
+    for (guards, expected) in [(Guards::default(), 0), (Guards::without(&[Guard::M53]), 1)] {
+        let mut world = World::new(guards);
+        let add = |world: &mut World, cpu: i64, priority: i32| {
+            world.apply(&Op::AddPod {
+                cpu,
+                priority,
+                is_gated: false,
+            });
+            world.pod_events.clear();
+            world.pods.len() - 1
+        };
+        world.apply(&Op::AddNode { name: 0, cpu: 1000 });
+        world.apply(&Op::SeeNodes(9));
+        let victim = add(&mut world, 600, 0);
+        world.pods[victim].node = Some("n0".into());
+        let large = add(&mut world, 1000, 1);
+        let nominated = Pod {
+            nominated_node_name: Some("n0".into()),
+            ..(*world.view(large)).clone()
+        };
+        world.changed(victim);
+        world.pod_events.push_back(Event::Pod(nominated.into()));
+        world.apply(&Op::SeePods(9));
+        world.apply(&Op::Cycle);
+        let small = add(&mut world, 400, 0);
+        world.changed(small);
+        world.apply(&Op::SeePods(9));
+        world.apply(&Op::Cycle);
+        assert_eq!(world.sent.len(), expected);
+    }
+}

@@ -214,6 +214,30 @@ fn without_m43_a_lost_answer_gives_the_room_away() {
     assert_eq!(binds.count(), 1);
 }
 
+/// M45: while the Binding is on its way the pod is deleted and another made under its name, which
+/// wants four times what the node has.
+#[test]
+fn a_binding_lands_on_the_pod_it_was_decided_on() {
+    for (guards, lands) in [
+        (Guards::default(), false),
+        (Guards::without(&[Guard::M45]), true),
+    ] {
+        let config = Config {
+            guards,
+            ..Config::new("a", 1)
+        };
+        let pods = vec![pod("web", "1", 5)];
+        let mut shell = Shell::start(config, vec![node("n1", "1")], pods);
+        let (_, binding) = shell.next();
+        let mut again = pod("web", "4", 7);
+        again["metadata"]["uid"] = json!("another");
+        // The server compares the UIDs when the Binding has one.
+        let uid = &body(&binding)["metadata"]["uid"];
+        let fits = matches!(uid.as_str(), None | Some("")) || *uid == again["metadata"]["uid"];
+        assert_eq!(fits, lands);
+    }
+}
+
 #[test]
 fn a_refused_binding_frees_the_room_and_tries_again_after_back_off() {
     let mut shell = Shell::start(
