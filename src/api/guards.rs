@@ -65,7 +65,7 @@ table! {
     M11 = 11,
     /// Deployment: old sets go only when they have no pods, by a status about their present spec.
     M12 = 12,
-    /// Deployment: of maxSurge and maxUnavailable not both round to nothing.
+    /// Deployment: maxSurge and maxUnavailable never both round to nothing.
     M13 = 13,
     /// DaemonSet: creates are awaited before the next are made.
     M14 = 14,
@@ -105,9 +105,9 @@ table! {
     M31 = 31,
     /// GC: a delete names the revision it had decided on.
     M32 = 32,
-    /// GC: in the foreground an owner goes only when the dependents seen so far are all there are.
+    /// GC: the dependents that an owner waits for are listed past the caches.
     M33 = 33,
-    /// GC: owners are looked for in the dependent's own namespace.
+    /// GC: an owner that is absent in one namespace may exist in another.
     M34 = 34,
     /// Namespace: nothing is created in a terminating namespace.
     M35 = 35,
@@ -145,7 +145,7 @@ table! {
     M51 = 51,
     /// Preemption: only pods of strictly lower priority are victims.
     M52 = 52,
-    /// Preemption: nominated pods count when others are fitted.
+    /// Preemption: pods nominated on a node count when others are fitted there.
     M53 = 53,
     /// Preemption: a victim's delete names the UID (stricter than upstream).
     M54 = 54,
@@ -179,7 +179,7 @@ table! {
     M68 = 68,
     /// Kubelet: the API object goes only when its containers are gone.
     M69 = 69,
-    /// Kubelet, clients: after a reconnect no list older than what was seen is accepted.
+    /// Kubelet, clients: the first list of a process is a consistent read.
     M70 = 70,
     /// Eviction API: a budget is charged by compare and swap, and remembers the evicted.
     M71 = 71,
@@ -189,7 +189,7 @@ table! {
     M73 = 73,
     /// EndpointSlice: nothing is written before the cache has what was written last.
     M74 = 74,
-    /// EndpointSlice: pods that are finished are no endpoints; a pod is told by UID, not by IP.
+    /// EndpointSlice: pods that are finished are no endpoints.
     M75 = 75,
     /// Service IPs: an address is given out once, by compare and swap in the store.
     M76 = 76,
@@ -215,7 +215,7 @@ table! {
     M86 = 86,
     /// Watch cache: a bookmark follows all events up to its revision.
     M87 = 87,
-    /// Store: a watch from a compacted revision is told so (410).
+    /// Store, watch cache: a watch from a revision that is forgotten is refused (410).
     M88 = 88,
     /// Store: a write based on another revision than the present is a conflict.
     M89 = 89,

@@ -9,7 +9,8 @@
 //! 2. After a delete, it waits until the cache shows that uid terminating or not at all.
 //! 3. After a write of unknown outcome, it waits until the write can no longer commit, then asks
 //!    the server for its revision by a consistent list, and waits for that.
-//! 4. It never waits for a clock alone once the caches have caught up (L22).
+//! 4. It never waits for a clock alone once the caches have caught up (L22), nor for what was
+//!    refused (M05).
 //!
 //! Status writes of unknown outcome are not waited for: they only say again what is observed.
 //!
@@ -98,7 +99,7 @@ impl<K: Clone + Ord> Barrier<K> {
     pub fn expect(&mut self, key: &K, written: &[Written]) {
         let mut awaited = self.awaited.remove(key).unwrap_or_default();
         for done in written {
-            expect_one(&mut awaited, done);
+            expect_one(&mut awaited, done, self.guards);
         }
         if !awaited.unknown.is_empty() {
             self.in_doubt.insert(key.clone());
@@ -217,9 +218,13 @@ fn raise(revisions: &mut BTreeMap<KindId, Revision>, kind: KindId, to: Revision)
     *known = (*known).max(to);
 }
 
-fn expect_one(awaited: &mut Awaited, done: &Written) {
+fn expect_one(awaited: &mut Awaited, done: &Written, guards: Guards) {
     let write = &done.write;
     match (&done.outcome, write.verb) {
+        // M05: else it waits for what will never be seen.
+        (Outcome::Skipped | Outcome::Refused(_), Verb::Create) if !guards.on(Guard::M05) => {
+            raise(&mut awaited.revisions, write.kind, Revision(u64::MAX));
+        }
         (Outcome::Skipped, _) => return,
         (Outcome::Unknown(_), _) => {
             if write.subresource == "status" {

@@ -261,6 +261,20 @@ fn the_pod_that_is_worth_least_goes() {
     }
 }
 
+/// M05: a quota is full for a moment.
+#[test]
+fn a_create_that_was_refused_is_not_waited_for() {
+    for (guards, pods) in [(Guards::default(), 1), (Guards::without(&[Guard::M05]), 0)] {
+        let mut tank = Tank::new(guards);
+        tank.server.refuse_pods = Some("exceeded quota".to_string());
+        tank.create(KindId::ReplicaSet, replica_set("web", 1));
+        tank.settle();
+        tank.server.refuse_pods = None;
+        tank.pass(Duration::from_secs(240));
+        assert_eq!(tank.active_pods().len(), pods);
+    }
+}
+
 #[test]
 fn a_create_whose_answer_is_lost_is_not_repeated() {
     let mut tank = Tank::new(Guards::default());
