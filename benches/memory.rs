@@ -284,6 +284,7 @@ fn manager() -> Manager {
         seed: 1,
         leader_elect: false,
         guards: Guards::default(),
+        read_your_writes: Default::default(),
         only: Some(&[]),
         root_ca: "".into(),
     })

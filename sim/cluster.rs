@@ -203,6 +203,7 @@ impl World {
                     seed,
                     leader_elect: false,
                     guards: Guards::default(),
+                    read_your_writes: Default::default(),
                     only: None,
                     root_ca: "simulated".into(),
                 };

@@ -200,6 +200,7 @@ fn components(core: &Core, pki: &Pki, kubelets: Vec<Node>) -> Result<Vec<Driver>
         seed,
         leader_elect: true,
         guards: Guards::default(),
+        read_your_writes: Default::default(),
         only: None,
         root_ca: pki.ca_pem().into(),
     });

@@ -1,4 +1,4 @@
-//! Drives one controller: queue, barrier, plans under way.
+//! Drives one controller: queue, own writes, plans under way.
 //!
 //! Held by the manager, which passes every input and all news on.
 //!
@@ -11,11 +11,11 @@
 use std::collections::BTreeMap;
 
 use wavetank_api::Time;
-use wavetank_informer::barrier::Barrier;
 use wavetank_informer::events::Recorder;
 use wavetank_informer::executor::{Execution, Reading};
+use wavetank_informer::own_writes::{OwnWrites, ReadYourWrites};
 use wavetank_informer::queue::Queue;
-use wavetank_informer::{CallIds, Client, Guards, Input, Nothing, Output};
+use wavetank_informer::{CallIds, Client, Guard, Guards, Input, Nothing, Output};
 
 use crate::controller::{Answers, Context, Controller, Step};
 use crate::informers::{Informers, News};
@@ -50,6 +50,9 @@ pub(crate) trait Loop: Send {
 
 /// What a worker waits for.
 enum Work<M> {
+    /// For the caches to show what was last written: without M02, which has it wait first and
+    /// decide then.
+    Decided(Step<M>),
     Plan(Execution, M),
     Read(Reading, M),
 }
@@ -58,7 +61,7 @@ pub(crate) struct ControlLoop<C: Controller> {
     controller: C,
     guards: Guards,
     queue: Queue<C::Key>,
-    barrier: Barrier<C::Key>,
+    own_writes: OwnWrites<C::Key>,
     /// Keys that wait for the caches, and why they were to be worked on.
     blocked: BTreeMap<C::Key, &'static str>,
     /// Keys being worked on that wait for answers.
@@ -66,11 +69,11 @@ pub(crate) struct ControlLoop<C: Controller> {
 }
 
 impl<C: Controller> ControlLoop<C> {
-    pub(crate) fn new(controller: C, guards: Guards) -> Self {
+    pub(crate) fn new(controller: C, guards: Guards, how: ReadYourWrites) -> Self {
         ControlLoop {
             guards,
             queue: Queue::new(guards),
-            barrier: Barrier::new(guards, controller.barrier_guard()),
+            own_writes: OwnWrites::new(how, guards, controller.barrier_guard()),
             blocked: BTreeMap::new(),
             working: BTreeMap::new(),
             controller,
@@ -99,7 +102,8 @@ impl<C: Controller> ControlLoop<C> {
             let Some((key, because)) = self.queue.take(desk.now) else {
                 return;
             };
-            if !self.barrier.is_clear(&key, desk.world, desk.now) {
+            let is_clear = self.own_writes.is_clear(&key, desk.world, desk.now);
+            if !is_clear && self.guards.on(Guard::M02) {
                 self.queue.done(&key);
                 self.blocked.insert(key, because);
                 continue;
@@ -107,7 +111,11 @@ impl<C: Controller> ControlLoop<C> {
             let mut cx = self.context(&key, desk);
             cx.note(because);
             let step = self.controller.reconcile(&key, &mut cx);
-            self.follow(key, step, cx, desk);
+            if is_clear {
+                self.follow(key, step, cx, desk);
+            } else {
+                self.working.insert(key, Work::Decided(step));
+            }
         }
     }
     // ANCHOR_END: run
@@ -130,6 +138,7 @@ impl<C: Controller> ControlLoop<C> {
                     (Answers::Read(Vec::new()), memory)
                 }
                 Step::Plan(plan, memory) => {
+                    self.own_writes.begin(&key, &plan, desk.now);
                     let execution = Execution::start(plan, desk.now, desk.ids, desk.out);
                     self.working.insert(key, Work::Plan(execution, memory));
                     return;
@@ -171,6 +180,7 @@ impl<C: Controller> ControlLoop<C> {
         let mut found = None;
         for (key, work) in &mut self.working {
             let answers = match work {
+                Work::Decided(_) => None,
                 Work::Plan(execution, _) => execution
                     .handle(input, desk.now, desk.ids, desk.out)
                     .map(Answers::Written),
@@ -184,6 +194,21 @@ impl<C: Controller> ControlLoop<C> {
         let (key, answers) = found?;
         match self.working.remove(&key)? {
             Work::Plan(_, memory) | Work::Read(_, memory) => Some((key, memory, answers)),
+            Work::Decided(_) => None,
+        }
+    }
+
+    /// Goes on with what was decided before the caches showed the last writes.
+    fn follow_decided(&mut self, desk: &mut Desk<'_>) {
+        let own_writes = &mut self.own_writes;
+        let clear = self.working.extract_if(.., |key, work| {
+            matches!(work, Work::Decided(_)) && own_writes.is_clear(key, desk.world, desk.now)
+        });
+        for (key, work) in clear.collect::<Vec<_>>() {
+            if let Work::Decided(step) = work {
+                let cx = self.context(&key, desk);
+                self.follow(key, step, cx, desk);
+            }
         }
     }
 }
@@ -202,6 +227,7 @@ impl<C: Controller> Loop for ControlLoop<C> {
     }
 
     fn observe(&mut self, news: &News, world: &Informers, now: Time) {
+        self.own_writes.saw(|| self.controller.shown(news, world));
         self.controller.observe(news, world, now, &mut self.queue);
     }
 
@@ -210,14 +236,14 @@ impl<C: Controller> Loop for ControlLoop<C> {
     }
 
     fn handle(&mut self, input: &Input<Nothing>, desk: &mut Desk<'_>) {
-        self.barrier
+        self.own_writes
             .handle(input, desk.now, desk.client, desk.ids, desk.out);
         if !matches!(input, Input::Response(..) | Input::Failed(..)) {
             return;
         }
         if let Some((key, memory, answers)) = self.answered(input, desk) {
             if let Answers::Written(written) = &answers {
-                self.barrier.expect(&key, written);
+                self.own_writes.ended(&key, written);
             }
             let mut cx = self.context(&key, desk);
             let step = self.controller.resume(&key, memory, answers, &mut cx);
@@ -226,9 +252,10 @@ impl<C: Controller> Loop for ControlLoop<C> {
     }
 
     fn run(&mut self, desk: &mut Desk<'_>) {
-        let (barrier, queue) = (&mut self.barrier, &mut self.queue);
+        self.follow_decided(desk);
+        let (own_writes, queue) = (&mut self.own_writes, &mut self.queue);
         self.blocked.retain(|key, because| {
-            let clear = barrier.is_clear(key, desk.world, desk.now);
+            let clear = own_writes.is_clear(key, desk.world, desk.now);
             if clear {
                 queue.add(key.clone(), because);
             }
@@ -238,7 +265,7 @@ impl<C: Controller> Loop for ControlLoop<C> {
     }
 
     fn next_wake(&self) -> Option<Time> {
-        let times = [self.queue.next_wake(), self.barrier.next_wake()];
+        let times = [self.queue.next_wake(), self.own_writes.next_wake()];
         times.into_iter().flatten().min()
     }
 
@@ -247,6 +274,7 @@ impl<C: Controller> Loop for ControlLoop<C> {
             match work {
                 Work::Plan(execution, _) => out.extend(execution.calls().map(Output::Cancel)),
                 Work::Read(reading, _) => out.extend(reading.calls().map(Output::Cancel)),
+                Work::Decided(_) => {}
             }
         }
     }

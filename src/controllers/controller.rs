@@ -16,6 +16,7 @@ use std::sync::Arc;
 use wavetank_api::{KindId, Meta, Request, Response, Time};
 use wavetank_informer::events::{About, Event, EventType};
 use wavetank_informer::executor::{Plan, Written};
+use wavetank_informer::expectations::Seen;
 use wavetank_informer::queue::Queue;
 use wavetank_informer::{Client, Failure, Guard, Guards, Note};
 
@@ -68,6 +69,12 @@ pub trait Controller: Send {
     /// The guard that waiting for its own writes is to it.
     fn barrier_guard(&self) -> Guard {
         Guard::M01
+    }
+
+    /// What news shows of the creates and deletes that a plan of some key asked for; of use only to
+    /// a loop that counts them ([`expectations`](wavetank_informer::expectations)).
+    fn shown(&self, _news: &News, _world: &Informers) -> Option<(Self::Key, Seen)> {
+        None
     }
 
     /// Adds the keys that are to be looked at without news, once all caches are filled.

@@ -5,6 +5,7 @@
 //! Book: `book/src/controllers/reconcile.md`.
 
 use wavetank_informer::Guards;
+use wavetank_informer::own_writes::ReadYourWrites;
 
 use crate::control_loop::{ControlLoop, Loop};
 use crate::controller::Controller;
@@ -25,8 +26,12 @@ use crate::taint_eviction::TaintEviction;
 pub(crate) fn all(config: &Config) -> Vec<Box<dyn Loop>> {
     let guards = config.guards;
     let root_ca = config.root_ca.clone();
-    let mut loops = vec![
-        looped(ReplicaSetController, guards),
+    let mut loops: Vec<Box<dyn Loop>> = vec![
+        Box::new(ControlLoop::new(
+            ReplicaSetController,
+            guards,
+            config.read_your_writes,
+        )),
         looped(DeploymentController, guards),
         looped(EndpointSliceController, guards),
         looped(EndpointsController, guards),
@@ -44,5 +49,9 @@ pub(crate) fn all(config: &Config) -> Vec<Box<dyn Loop>> {
 }
 
 fn looped<C: Controller + 'static>(controller: C, guards: Guards) -> Box<dyn Loop> {
-    Box::new(ControlLoop::new(controller, guards))
+    Box::new(ControlLoop::new(
+        controller,
+        guards,
+        ReadYourWrites::Barrier,
+    ))
 }

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde_json::{Value, json};
 use wavetank_api::{KindId, Method, Request, Response, Revision, Time};
 use wavetank_informer::client::{Client, DeleteOptions, Propagation};
+use wavetank_informer::own_writes::ReadYourWrites;
 use wavetank_informer::{CallId, Component, Failure, Guards, Input, Key, Note, Nothing, Output};
 
 use crate::manager::{Config, Manager};
@@ -36,6 +37,9 @@ pub(crate) struct Tank {
     pub(crate) held: BTreeSet<KindId>,
     /// Of the next requests that match, the answer is lost though the request takes effect.
     pub(crate) lose: Option<fn(&Request) -> bool>,
+    /// The delete of this number, and all after it, stay on their way.
+    pub(crate) late_from: Option<usize>,
+    pub(crate) late: Vec<(CallId, Request)>,
     /// Every request that changed something or tried to: method, path.
     pub(crate) writes: Vec<(Method, String)>,
     /// How many objects were read past the caches.
@@ -53,11 +57,25 @@ impl Tank {
 
     /// A tank with these controllers and no others.
     pub(crate) fn running(controllers: &'static [&'static str], guards: Guards) -> Self {
+        Tank::start(controllers, guards, ReadYourWrites::Barrier)
+    }
+
+    /// A tank whose replica sets' controller reads its writes in this way.
+    pub(crate) fn reading(how: ReadYourWrites, guards: Guards) -> Self {
+        Tank::start(&["replicaset-controller"], guards, how)
+    }
+
+    fn start(
+        controllers: &'static [&'static str],
+        guards: Guards,
+        read_your_writes: ReadYourWrites,
+    ) -> Self {
         let config = Config {
             identity: "test".into(),
             seed: 1,
             leader_elect: false,
             guards,
+            read_your_writes,
             root_ca: "".into(),
             only: Some(controllers),
         };
@@ -67,6 +85,8 @@ impl Tank {
             now: Time::parse("2026-01-01T00:00:00Z").unwrap(),
             held: BTreeSet::new(),
             lose: None,
+            late_from: None,
+            late: Vec::new(),
             writes: Vec::new(),
             reads: 0,
             notes: Vec::new(),
@@ -147,6 +167,9 @@ impl Tank {
         self.manager.handle(input, self.now, &mut out);
         for output in out {
             match output {
+                Output::Call(call, request) if self.is_late(&request) => {
+                    self.late.push((call, request));
+                }
                 Output::Call(call, request) => self.call(call, &request),
                 Output::Watch(call, request) => {
                     let (kind, sent) = server::watched(&request);
@@ -160,6 +183,24 @@ impl Tank {
                 Output::Note(note) => self.notes.push(note),
                 Output::Effect(nothing) => match nothing {},
             }
+        }
+    }
+
+    fn is_late(&mut self, request: &Request) -> bool {
+        match &mut self.late_from {
+            Some(left) if request.method == Method::Delete => {
+                *left = left.saturating_sub(1);
+                *left == 0
+            }
+            _ => false,
+        }
+    }
+
+    /// What was on its way arrives.
+    pub(crate) fn arrive(&mut self) {
+        self.late_from = None;
+        for (call, request) in core::mem::take(&mut self.late) {
+            self.call(call, &request);
         }
     }
 

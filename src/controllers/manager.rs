@@ -14,6 +14,7 @@ use std::sync::Arc;
 use wavetank_api::Time;
 use wavetank_informer::election::{self, Elector, Turn};
 use wavetank_informer::events::Recorder;
+use wavetank_informer::own_writes::ReadYourWrites;
 use wavetank_informer::{CallIds, Client, Component, Guards, Input, Key, Note, Nothing, Output};
 
 use crate::control_loop::{Desk, Loop};
@@ -34,6 +35,8 @@ pub struct Config {
     pub leader_elect: bool,
     /// The guards that are kept.
     pub guards: Guards,
+    /// How the ReplicaSet controller reads its own writes; all others have the barrier.
+    pub read_your_writes: ReadYourWrites,
     /// The controllers to run, by name; all when `None` (upstream's `--controllers`).
     pub only: Option<&'static [&'static str]>,
     /// The cluster's CA, PEM: published into every namespace.

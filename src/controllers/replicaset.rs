@@ -18,6 +18,7 @@ use wavetank_api::{KindId, Time};
 use wavetank_informer::client::{DeleteOptions, Verb, Write};
 use wavetank_informer::events::EventType;
 use wavetank_informer::executor::{Outcome, Plan, Written};
+use wavetank_informer::expectations::Seen;
 use wavetank_informer::queue::Queue;
 use wavetank_informer::{Change, Guard, Key, Object};
 
@@ -84,6 +85,27 @@ impl Controller for ReplicaSetController {
         }
     }
 
+    // ANCHOR: shown
+    fn shown(&self, news: &News, world: &Informers) -> Option<(Key, Seen)> {
+        let change = match news {
+            News::ReplicaSet(Change::Deleted(set)) => {
+                return Some((set.key(), Seen::Forgotten));
+            }
+            News::Pod(change) => change,
+            _ => return None,
+        };
+        let pod = change.object();
+        let seen = match change {
+            _ if change.is_deleted() || pod.meta.is_terminating() => {
+                Seen::Deleted(pod.meta.uid.clone())
+            }
+            Change::Added(_) => Seen::Created,
+            _ => return None,
+        };
+        Some((owner(pod, world)?.key(), seen))
+    }
+    // ANCHOR_END: shown
+
     // ANCHOR: reconcile
     fn reconcile(&mut self, key: &Key, cx: &mut Context<'_>) -> Step<Memory> {
         let Some(set) = cx.world.replica_sets.cache().get(key).cloned() else {
@@ -129,7 +151,8 @@ impl Controller for ReplicaSetController {
             }
             Memory::Claimed => match first_error(&answers.written()) {
                 Some(why) => Step::Retry(why),
-                None => Step::Again,
+                // The watch tells of the patches, and that brings the key back.
+                None => Step::Done,
             },
             Memory::Scaling(set, pods) => report(&set, &pods, &answers.written(), cx),
             Memory::Reporting(failed_before, next) => {
@@ -145,12 +168,14 @@ impl Controller for ReplicaSetController {
 }
 
 /// The controller of a pod, if it is a replica set that exists with that uid.
-fn add_owner(pod: &Object<Pod>, world: &Informers, keys: &mut Queue<Key>) {
-    let Some(owner) = pod.meta.controller() else {
-        return;
-    };
+fn owner<'a>(pod: &Object<Pod>, world: &'a Informers) -> Option<&'a Arc<Object<ReplicaSet>>> {
+    let owner = pod.meta.controller()?;
     let set = world.replica_sets.cache().by_uid(&owner.uid);
-    if let Some(set) = set.filter(|set| set.meta.namespace == pod.meta.namespace) {
+    set.filter(|set| set.meta.namespace == pod.meta.namespace)
+}
+
+fn add_owner(pod: &Object<Pod>, world: &Informers, keys: &mut Queue<Key>) {
+    if let Some(set) = owner(pod, world) {
         keys.add(set.key(), "Pod changed");
     }
 }

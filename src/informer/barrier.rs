@@ -2,7 +2,7 @@
 //!
 //! A controller that decides on a cache which does not show its own last writes creates the same
 //! pods twice. client-go's controllers count what they expect to see and give up counting after
-//! five minutes; here the answer to a write says exactly what to wait for.
+//! five minutes ([`expectations`]); here the answer to a write says exactly what to wait for.
 //!
 //! 1. After a create or update, the key waits for a cache revision of the written kind that is not
 //!    below the answer's revision (M01, M03).
@@ -25,14 +25,12 @@ use wavetank_api::{Guard, Guards, KindId, Revision, Time, Uid};
 use crate::client::{Client, Selection, Verb, parse_list};
 use crate::component::{CallId, CallIds, Input, Output};
 use crate::executor::{Outcome, Written};
+use crate::expectations;
 use crate::view::{HeaderOnly, Key, Object};
 
 /// How long after it was sent a request may still commit. The API server ends every request that
 /// is not a watch after 60 s (`--request-timeout`); the rest is for the way.
 pub const COMMIT_BOUND: Duration = Duration::from_secs(65);
-
-/// After this, client-go no longer waits for what it expects (`ExpectationsTimeout`).
-const EXPECTATIONS_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 /// A question that was not answered is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -123,7 +121,7 @@ impl<K: Clone + Ord> Barrier<K> {
         awaited
             .deletes
             .retain(|(kind, object, uid)| caches.shows(*kind, object, uid));
-        let expired = now.since(awaited.since) > EXPECTATIONS_TIMEOUT;
+        let expired = now.since(awaited.since) > expectations::TIMEOUT;
         let give_up = expired && !self.guards.on(Guard::M03);
         if awaited.is_empty() || give_up || !self.guards.on(self.name) {
             self.awaited.remove(key);

@@ -6,7 +6,7 @@
 //!
 //! The way in: a [`Reflector`] lists and watches one kind into a [`Cache`] of [`Object`]s; a
 //! [`client::Client`] builds the requests; `queue` says which key is next; `executor` carries out a
-//! controller's plan and holds the key back until the caches have seen it.
+//! controller's plan, and `own_writes` holds the key back until the caches have seen it.
 //!
 //! Left out: websockets and HTTP (`serve`), and any copy of the typed API: a component decodes the
 //! fields it uses into a [`View`] of its own.
@@ -21,8 +21,10 @@ pub mod component;
 pub mod election;
 pub mod events;
 pub mod executor;
+pub mod expectations;
 pub mod intern;
 pub mod json;
+pub mod own_writes;
 pub mod queue;
 pub mod reflector;
 mod sorted;

@@ -7,9 +7,12 @@ use core::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use wavetank_api::{KindId, Method};
+use wavetank_informer::own_writes::ReadYourWrites;
 use wavetank_informer::{Guard, Guards, Key};
 
 use crate::harness::{Tank, key_of};
+
+mod own_writes;
 
 fn replica_set(name: &str, replicas: i64) -> Value {
     json!({
@@ -172,30 +175,6 @@ fn an_owner_that_is_being_deleted_adopts_nothing() {
     }
 }
 
-/// M01 and M03: pods are not seen while their events are held back.
-#[test]
-fn a_second_pod_is_made_only_without_the_barrier() {
-    for (guards, wait, too_many) in [
-        (Guards::default(), 400, false),
-        (Guards::without(&[Guard::M01]), 1, true),
-        (Guards::without(&[Guard::M03]), 1, false),
-        (Guards::without(&[Guard::M03]), 400, true),
-    ] {
-        let mut tank = Tank::new(guards);
-        let web = tank.create(KindId::ReplicaSet, replica_set("web", 0));
-        tank.converge();
-        tank.held.insert(KindId::Pod);
-        scale(&mut tank, &web, 1);
-        tank.settle();
-        tank.now = tank.now + Duration::from_secs(wait);
-        tank.edit(KindId::ReplicaSet, &web, |set| {
-            set["metadata"]["labels"] = json!({"touched": "1"})
-        });
-        tank.settle();
-        assert_eq!(tank.active_pods().len() > 1, too_many);
-    }
-}
-
 /// M09: the orphan that the cache shows was replaced by another pod of its name, which does not
 /// match.
 #[test]
@@ -258,20 +237,6 @@ fn the_pod_that_is_worth_least_goes() {
         let pods = tank.active_pods();
         let is_ready = |pod: &&&Value| pod["status"]["conditions"][0]["status"] == "True";
         assert_eq!(pods.iter().filter(is_ready).count(), ready);
-    }
-}
-
-/// M05: a quota is full for a moment.
-#[test]
-fn a_create_that_was_refused_is_not_waited_for() {
-    for (guards, pods) in [(Guards::default(), 1), (Guards::without(&[Guard::M05]), 0)] {
-        let mut tank = Tank::new(guards);
-        tank.server.refuse_pods = Some("exceeded quota".to_string());
-        tank.create(KindId::ReplicaSet, replica_set("web", 1));
-        tank.settle();
-        tank.server.refuse_pods = None;
-        tank.pass(Duration::from_secs(240));
-        assert_eq!(tank.active_pods().len(), pods);
     }
 }
 
@@ -375,9 +340,13 @@ proptest! {
     /// asked for since the controller last saw the set, and it settles on what is asked for.
     #[test]
     fn active_pods_never_exceed_replicas_and_settle_on_them(
-        acts in prop::collection::vec(act(), 1..40)
+        acts in prop::collection::vec(act(), 1..40),
+        how in prop::sample::select(vec![
+            ReadYourWrites::Barrier,
+            ReadYourWrites::Expectations,
+        ]),
     ) {
-        let mut tank = Tank::new(Guards::default());
+        let mut tank = Tank::reading(how, Guards::default());
         let web = tank.create(KindId::ReplicaSet, replica_set("web", 2));
         // The window of C1: replicas wished for while the controller's view of the set is held.
         let mut window = vec![2];
