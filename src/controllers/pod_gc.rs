@@ -7,6 +7,7 @@
 //! 1. A pod of a missing node is deleted only when the node was missing for the whole quarantine
 //!    and a live read says that it does not exist (C35, M38).
 //! 2. Every delete carries the uid it was decided on (I1, M39).
+//! 3. A pod that cannot be removed keeps no other from being removed.
 //!
 //! Left out: pods on nodes with the taint `node.kubernetes.io/out-of-service` (no volumes yet).
 //!
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use wavetank_api::{KindId, Time};
-use wavetank_informer::client::{DeleteOptions, Patch, Write};
+use wavetank_informer::client::{DeleteOptions, Patch};
 use wavetank_informer::executor::Plan;
 use wavetank_informer::queue::Queue;
 use wavetank_informer::{Guard, Key, Object};
@@ -59,8 +60,8 @@ pub struct PodGc {
 pub enum Stage {
     /// Live reads of these nodes, in order.
     Nodes(Vec<Arc<str>>),
-    /// Pods are being deleted.
-    Deleting,
+    /// A pod is being removed; these come after it, the last one first.
+    Removing(Vec<Arc<Object<Pod>>>),
 }
 
 impl Controller for PodGc {
@@ -100,8 +101,9 @@ impl Controller for PodGc {
         answers: Answers,
         cx: &mut Context<'_>,
     ) -> Step<Stage> {
-        let Stage::Nodes(suspects) = stage else {
-            return Step::After(PERIOD);
+        let suspects = match stage {
+            Stage::Nodes(suspects) => suspects,
+            Stage::Removing(rest) => return next(rest, cx),
         };
         let live = answers.read();
         let gone: BTreeSet<Arc<str>> = suspects
@@ -113,17 +115,20 @@ impl Controller for PodGc {
             })
             .map(|(node, _)| node)
             .collect();
-        let mut plan = Plan::default();
-        for pod in victims(&gone, cx) {
-            let [mark, delete] = removal(pod, cx);
-            plan.then(mark.into_iter().collect());
-            plan.then(delete.into_iter().collect());
+        let mut found: Vec<_> = victims(&gone, cx).into_iter().cloned().collect();
+        found.reverse();
+        if !found.is_empty() {
+            cx.note("pods that nobody else removes");
         }
-        if plan.is_empty() {
-            return Step::After(PERIOD);
-        }
-        cx.note("pods that nobody else removes");
-        Step::Plan(plan, Stage::Deleting)
+        next(found, cx)
+    }
+}
+
+/// Removes one pod after the other, from the last on: one that cannot be removed keeps no other.
+fn next(mut victims: Vec<Arc<Object<Pod>>>, cx: &Context<'_>) -> Step<Stage> {
+    match victims.pop() {
+        Some(pod) => Step::Plan(removal(&pod, cx), Stage::Removing(victims)),
+        None => Step::After(PERIOD),
     }
 }
 
@@ -177,7 +182,7 @@ fn victims<'a>(gone: &BTreeSet<Arc<str>>, cx: &Context<'a>) -> Vec<&'a Arc<Objec
 }
 
 /// The writes that remove a pod: its status says why unless it is finished, then it goes at once.
-fn removal(pod: &Object<Pod>, cx: &Context<'_>) -> [Option<Write>; 2] {
+fn removal(pod: &Object<Pod>, cx: &Context<'_>) -> Plan {
     let key = pod.key();
     let uid = cx.guards.on(Guard::M39).then(|| pod.meta.uid.clone());
     let mark = (!is_finished(pod)).then(|| {
@@ -204,5 +209,7 @@ fn removal(pod: &Object<Pod>, cx: &Context<'_>) -> [Option<Write>; 2] {
         grace_period_seconds: Some(0),
         ..DeleteOptions::default()
     };
-    [mark, Some(cx.client.delete(KindId::Pod, &key, &options))]
+    let mut plan = Plan::together(mark.into_iter().collect());
+    plan.then(vec![cx.client.delete(KindId::Pod, &key, &options)]);
+    plan
 }

@@ -1,5 +1,5 @@
 //! Guards of the small controllers: with each the bug cannot happen, without it this schedule shows
-//! it.
+//! it. And some promises that rest on no guard.
 //!
 //! Book: `book/src/controllers/reconcile.md`.
 
@@ -218,6 +218,16 @@ fn a_forced_delete_lands_on_the_pod_it_was_decided_on() {
         !is_there(&tank.server, KindId::Pod, &pod)
     };
     assert_eq!(shows(schedule, Guard::M39), (false, true));
+}
+
+#[test]
+fn a_pod_that_cannot_be_removed_keeps_no_other() {
+    let mut tank = Tank::running(POD_GC, Guards::default());
+    let pods = ["web-0", "web-1"].map(|name| tank.create(KindId::Pod, bound(name, "lost")));
+    tank.server.broken = Some(|request| request.target.contains("/web-0/"));
+    tank.pass(secs(120));
+    let there = pods.map(|pod| is_there(&tank.server, KindId::Pod, &pod));
+    assert_eq!(there, [true, false]);
 }
 
 // Node lifecycle.
