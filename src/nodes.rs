@@ -44,6 +44,8 @@ const PAGE: usize = 500;
 const DELETES: usize = 32;
 /// The longest wait for the cluster's first answers.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// The wait for another look at the nodes when the watch of them has ended.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Options of `wavetank nodes`.
 #[derive(Args)]
@@ -191,7 +193,13 @@ async fn attach(arguments: Arguments, access: Access) -> Result<ExitCode> {
         eprintln!("{line}");
     }
     ended?;
-    fleet.leave(&arguments).await
+    tokio::select! {
+        left = fleet.leave(&arguments) => left,
+        ended = crate::interrupted() => {
+            ended?;
+            bail!("interrupted: some of the nodes are left");
+        }
+    }
 }
 
 /// Starts a kubelet for each node.
@@ -277,14 +285,14 @@ impl Fleet {
         }
     }
 
-    /// Returns when all are Ready; never when that cannot be seen.
+    /// Returns when all are Ready.
     async fn joined(&self, arguments: &Arguments) {
         let fits = |node: &Node| {
             let name = node.metadata.name.as_deref().unwrap_or_default();
             is_ours(arguments, name) && is_ready(node)
         };
-        if !told(&self.remote, "nodes", arguments.nodes as usize, fits).await {
-            std::future::pending::<()>().await;
+        while !told(&self.remote, "nodes", arguments.nodes as usize, fits).await {
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 

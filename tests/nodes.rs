@@ -117,10 +117,11 @@ fn a_deployment_rolls_out_on_the_nodes_of_another_process() {
         !places.contains("wavetank-50") && !places.contains("wavetank-51"),
         "{places}"
     );
-    assert_eq!(tainted.detach(), "2 nodes deleted\n");
+    let said = tainted.detach();
+    assert!(said.ends_with("2 nodes deleted\n"), "{said}");
 
     let said = nodes.detach();
-    assert!(said.starts_with("50 nodes stay in the cluster"), "{said}");
+    assert!(said.contains("50 nodes stay in the cluster"), "{said}");
     let (left, _) = cluster.run(&kubectl, "kubectl get nodes -o name | wc -l");
     assert_eq!(left.trim(), "50");
 }
