@@ -50,9 +50,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Options of `wavetank nodes`.
 #[derive(Args)]
 #[command(after_long_help = "\
-The nodes have no HTTPS endpoint of their own: on a cluster that `wavetank up` does not serve, \
-kubectl logs, exec, attach and port-forward answer with the API server's error that it cannot \
-reach the node.")]
+The nodes have no HTTPS endpoint of their own: kubectl logs, exec, attach and port-forward answer \
+with the API server's error that it cannot reach the node.")]
 pub struct Arguments {
     /// The kubeconfig that says where the cluster is and who asks.
     #[arg(long)]
