@@ -10,6 +10,7 @@ use wavetank_api::quantity::Quantity;
 use wavetank_apiserver::{ApiServer, Config, TokenSigner};
 use wavetank_controllers::Manager;
 use wavetank_informer::Guards;
+use wavetank_informer::own_writes::ReadYourWrites;
 use wavetank_kubelet::Kubelet;
 use wavetank_scheduler::Scheduler;
 use wavetank_store::WatchId;
@@ -17,6 +18,7 @@ use wavetank_store::WatchId;
 use crate::agenda::Agenda;
 use crate::chance::Seed;
 use crate::disk::Disk;
+use crate::faults::Faults;
 use crate::network::{Latencies, Network, ProcessId};
 use crate::operator::Operator;
 use crate::process::{News, Process, Role, SimNode};
@@ -65,47 +67,48 @@ impl TokenSigner for HashSigner {
 impl World {
     /// A cluster that is about to start. `recording` keeps the story as well as the hash.
     pub fn new(scenario: &Scenario, seed: Seed, recording: bool) -> Self {
-        let steps = scenario
-            .steps
-            .iter()
-            .map(|step| step.value.clone())
-            .collect();
+        let steps = scenario.steps.clone();
         let checks = scenario.checks.iter();
         let mut world = World {
             now: BEGINNING,
             agenda: Agenda::new(),
             trace: Trace::new(recording),
             network: Network::new(Latencies::default(), seed.stream("network")),
-            disk: Disk::new(BEGINNING),
+            disk: Disk::new(BEGINNING, Guards::without(&scenario.without)),
+            faults: Faults::new(seed.stream("faults")),
             servers: Vec::new(),
             processes: Vec::new(),
             by_name: BTreeMap::new(),
             operator: Operator::new(steps),
             checks: checks
                 .map(|c| Watched {
-                    check: c.value.clone(),
+                    check: c.clone(),
                     outcome: None,
                 })
                 .collect(),
             seed,
             current: 0,
             spec: scenario.cluster.clone(),
+            guards: Guards::without(&scenario.without),
+            watchman: None,
+            intents: BTreeMap::new(),
         };
         world.add_servers();
-        world.add_process("controller-manager");
-        world.add_process("scheduler");
-        for number in 0..scenario.cluster.nodes {
-            world.add_process(&format!("node-{number}"));
+        for name in scenario.cluster.processes() {
+            world.add_process(&name);
         }
         for (index, step) in scenario.steps.iter().enumerate() {
             world
                 .agenda
-                .add(BEGINNING + step.value.at.0, 0, Event::Step(index));
+                .add(BEGINNING + step.at.0, 0, Event::Step(index));
         }
         for (index, check) in scenario.checks.iter().enumerate() {
             world
                 .agenda
-                .add(World::first_look(&check.value), 0, Event::Check(index));
+                .add(World::first_look(check), 0, Event::Check(index));
+        }
+        if let Some(calm) = scenario.calm {
+            world.agenda.add(BEGINNING + calm.0, 0, Event::Calm);
         }
         let compact = Event::Compact {
             at: world.disk.store.revision(),
@@ -148,6 +151,7 @@ impl World {
         };
         let seed_of_life = self.seed.bytes(&life);
         let mut config = Config::new(name, seed_of_life, Box::new(HashSigner { seed }));
+        config.guards = self.guards;
         // 192.168.0.1 and so on.
         let base = u32::from(Ipv4Addr::new(192, 168, 0, 1));
         config.advertise.ip = Ipv4Addr::from(base + u32::try_from(number).ok()?);
@@ -168,8 +172,7 @@ impl World {
         api.join(self.now);
         let mut fresh = Server::new(api, watch, self.now);
         fresh.incarnation = incarnation;
-        let old = std::mem::replace(&mut self.servers[number], fresh);
-        self.disk.store.cancel(old.watch);
+        self.servers[number] = fresh;
     }
 
     fn add_process(&mut self, name: &str) {
@@ -192,36 +195,44 @@ impl World {
     }
 
     /// A fresh component for a process that starts: it remembers nothing.
-    pub(crate) fn make_role(&self, id: ProcessId) -> Option<Role> {
-        let process = self.processes.get(id.0 as usize)?;
+    pub(crate) fn make_role(&mut self, id: ProcessId) -> Option<Role> {
+        let process = self.processes.get_mut(id.0 as usize)?;
         let life = format!("{}/{}", process.name, process.incarnation);
         let seed = self.seed.number(&life);
-        Some(match &*process.name {
-            "controller-manager" => {
-                let config = wavetank_controllers::Config {
-                    identity: life.into(),
-                    seed,
-                    leader_elect: false,
-                    guards: Guards::default(),
-                    read_your_writes: Default::default(),
-                    only: None,
-                    root_ca: "simulated".into(),
-                };
-                Role::Manager(Box::new(Manager::new(config)))
-            }
-            "scheduler" => {
-                let config = wavetank_scheduler::Config::new(life, seed);
-                Role::Scheduler(Box::new(Scheduler::new(config)))
-            }
-            name => {
-                let number = name.strip_prefix("node-")?.parse().ok()?;
-                let (config, runtime) = machine(&self.spec, number, seed);
-                Role::Node(Box::new(SimNode {
-                    kubelet: Kubelet::new(config),
-                    runtime,
-                }))
-            }
-        })
+        let election = |several| self.spec.election.unwrap_or(several);
+        if process.name.starts_with("controller-manager") {
+            let config = wavetank_controllers::Config {
+                identity: life.into(),
+                seed,
+                leader_elect: election(self.spec.managers > 1),
+                guards: self.guards,
+                read_your_writes: match self.spec.expectations {
+                    true => ReadYourWrites::Expectations,
+                    false => ReadYourWrites::Barrier,
+                },
+                only: None,
+                root_ca: "simulated".into(),
+            };
+            return Some(Role::Manager(Box::new(Manager::new(config))));
+        }
+        if process.name.starts_with("scheduler") {
+            let config = wavetank_scheduler::Config {
+                elects_leader: election(self.spec.schedulers > 1),
+                guards: self.guards,
+                ..wavetank_scheduler::Config::new(life, seed)
+            };
+            return Some(Role::Scheduler(Box::new(Scheduler::new(config))));
+        }
+        let number = process.name.strip_prefix("node-")?.parse().ok()?;
+        let (mut config, mut fresh) = machine(&self.spec, number, seed);
+        config.guards = self.guards;
+        if self.watchman.is_some() {
+            fresh.keep_journal();
+        }
+        Some(Role::Node(Box::new(SimNode {
+            kubelet: Kubelet::new(config),
+            runtime: process.machine.take().unwrap_or(fresh),
+        })))
     }
 
     pub(crate) fn name_of(&self, id: ProcessId) -> Arc<str> {

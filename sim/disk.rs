@@ -14,11 +14,11 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use wavetank_api::Time;
+use wavetank_api::{Guards, Revision, Time};
 use wavetank_apiserver::Ticket as RequestTicket;
 use wavetank_store::{
-    FileKind, Log, LogError, MemoryLog, Refused, Snapshot, Store, Ticket, Txn, TxnResult, prune,
-    rotate,
+    FileKind, Log, LogError, Loss, MemoryLog, Op, Refused, Snapshot, Store, Ticket, Txn, TxnResult,
+    prune, rotate,
 };
 
 use crate::trace::EventId;
@@ -34,6 +34,8 @@ pub(crate) type ServerLife = (usize, u32);
 pub(crate) struct Waiter {
     pub(crate) server: ServerLife,
     pub(crate) ticket: RequestTicket,
+    /// Whether success means a revision of its own.
+    pub(crate) writes: bool,
     /// The event during which the transaction was staged.
     pub(crate) cause: EventId,
 }
@@ -46,6 +48,7 @@ pub(crate) struct Released {
 
 pub(crate) struct Disk {
     pub(crate) store: Store,
+    guards: Guards,
     log: MemoryLog,
     waiting: BTreeMap<Ticket, Waiter>,
     /// The group that is being synced.
@@ -59,14 +62,23 @@ pub(crate) struct Disk {
     alarm: Option<Time>,
 }
 
+impl Released {
+    /// The revision that the transaction made, if it made one.
+    pub(crate) fn made(&self) -> Option<Revision> {
+        let result = self.result.as_ref().ok()?;
+        (result.succeeded && self.waiter.writes).then_some(result.revision)
+    }
+}
+
 impl Disk {
     /// An empty store on an empty disk.
-    pub(crate) fn new(now: Time) -> Self {
+    pub(crate) fn new(now: Time, guards: Guards) -> Self {
         let mut log = MemoryLog::new();
         // An empty memory log has nothing that could be damaged.
         let store = wavetank_store::open(&mut log, now).unwrap_or_default();
         Disk {
-            store,
+            store: store.with_guards(guards),
+            guards,
             log,
             waiting: BTreeMap::new(),
             syncing: None,
@@ -78,7 +90,9 @@ impl Disk {
     }
 
     /// Stages a transaction.
-    pub(crate) fn stage(&mut self, txn: Txn, waiter: Waiter) {
+    pub(crate) fn stage(&mut self, txn: Txn, mut waiter: Waiter) {
+        let mut ops = txn.then.iter();
+        waiter.writes = ops.any(|op| !matches!(op, Op::Get { .. }));
         let ticket = self.store.stage(txn);
         self.waiting.insert(ticket, waiter);
     }
@@ -87,6 +101,18 @@ impl Disk {
     pub(crate) fn grant(&mut self, ttl: Duration, now: Time, waiter: Waiter) {
         let (_, ticket) = self.store.grant(None, ttl, now);
         self.waiting.insert(ticket, waiter);
+    }
+
+    /// The power goes and comes back: the store has what was synced, and perhaps more.
+    pub(crate) fn power_cut(&mut self, loss: Loss, now: Time) {
+        self.log.crash(loss);
+        let back = wavetank_store::open(&mut self.log, now);
+        debug_assert!(back.is_ok(), "unsynced bytes are no damage");
+        self.store = back.unwrap_or_default().with_guards(self.guards);
+        self.waiting.clear();
+        self.syncing = None;
+        self.snapshot = None;
+        self.alarm = None;
     }
 
     /// When the next lease ends, unless the alarm is set for that time or before.
@@ -164,12 +190,12 @@ impl Disk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wavetank_store::{Op, open};
+    use wavetank_store::open;
 
     #[test]
     fn the_disk_gives_the_store_back_and_stays_small() {
         let now = Time::from_secs(0);
-        let mut disk = Disk::new(now);
+        let mut disk = Disk::new(now, Guards::default());
         disk.snapshot_after = 10_000;
         for round in 0..200 {
             let put = Op::Put {

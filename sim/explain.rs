@@ -12,7 +12,10 @@ use crate::world::BEGINNING;
 /// first, one line an event; nothing when no record writes such a key.
 pub fn explain(records: &[Record], prefix: &str) -> Option<(Arc<str>, String)> {
     let written = |record: &Record| match &record.what {
-        What::Commit { keys, .. } => keys.iter().find(|key| key.starts_with(prefix)).cloned(),
+        What::Commit { writes, .. } => {
+            let mut keys = writes.iter().map(|(key, _)| key);
+            keys.find(|key| key.starts_with(prefix)).cloned()
+        }
         _ => None,
     };
     let (first, key) = records
@@ -34,7 +37,7 @@ pub fn explain(records: &[Record], prefix: &str) -> Option<(Arc<str>, String)> {
     Some((key, story))
 }
 
-fn by_id(records: &[Record], id: EventId) -> Option<&Record> {
+pub(crate) fn by_id(records: &[Record], id: EventId) -> Option<&Record> {
     let at = records.binary_search_by_key(&id, |record| record.id).ok()?;
     records.get(at)
 }
@@ -43,8 +46,8 @@ fn sentence(what: &What) -> String {
     match what {
         What::Started { process } => format!("{process} starts"),
         What::Request { process, line } => format!("{process} sends {line}"),
-        What::Commit { revision, keys } => {
-            let keys: Vec<&str> = keys.iter().map(|key| &**key).collect();
+        What::Commit { revision, writes } => {
+            let keys: Vec<&str> = writes.iter().map(|(key, _)| &**key).collect();
             format!("revision {revision} writes {}", keys.join(", "))
         }
         What::Observed { server, upto } => {

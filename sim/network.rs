@@ -52,6 +52,23 @@ pub enum Fate {
     Broken(Time),
 }
 
+/// The direction of a message, as a process sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// To an API server.
+    To,
+    /// From an API server.
+    From,
+}
+
+impl Way {
+    /// Both directions.
+    pub const BOTH: &'static [Way] = &[Way::To, Way::From];
+}
+
+/// One direction between a process and the API servers.
+pub type Edge = (ProcessId, Way);
+
 /// How long a sender waits on a cut connection before it gives up: `connect` with no answer.
 const GIVE_UP: Duration = Duration::from_secs(10);
 
@@ -59,8 +76,10 @@ const GIVE_UP: Duration = Duration::from_secs(10);
 pub struct Network {
     latencies: Latencies,
     chance: Chance,
-    /// Processes whose packets get nowhere, in either direction.
-    cut: BTreeSet<ProcessId>,
+    /// Processes whose packets get nowhere in a direction.
+    cut: BTreeSet<Edge>,
+    /// How much longer the messages of a process take.
+    slow: BTreeMap<ProcessId, Duration>,
     /// How much longer than the others API servers wait for the store's watch.
     lags: BTreeMap<usize, Duration>,
 }
@@ -72,19 +91,21 @@ impl Network {
             latencies,
             chance,
             cut: BTreeSet::new(),
+            slow: BTreeMap::new(),
             lags: BTreeMap::new(),
         }
     }
 
     // ANCHOR: carry
-    /// The fate of a message between a process and an API server, either way. Messages
-    /// of a stream name the arrival of the message before, and do not overtake it.
-    pub fn carry(&mut self, from: ProcessId, now: Time, after: Option<Time>) -> Fate {
-        if self.cut.contains(&from) {
+    /// The fate of a message between a process and an API server. Messages of a stream
+    /// name the arrival of the one before, and do not overtake it.
+    pub fn carry(&mut self, edge: Edge, now: Time, after: Option<Time>) -> Fate {
+        if self.cut.contains(&edge) {
             return Fate::Broken(now + GIVE_UP);
         }
         let (least, most) = self.latencies.network;
-        let arrival = now + self.chance.between(least, most);
+        let slow = self.slow.get(&edge.0).copied().unwrap_or_default();
+        let arrival = now + slow + self.chance.between(least, most);
         Fate::Arrives(after.map_or(arrival, |before| arrival.max(before)))
     }
     // ANCHOR_END: carry
@@ -108,17 +129,27 @@ impl Network {
         self.lags.insert(server, lag);
     }
 
-    /// Cuts `process` off, or joins it again.
-    pub fn set_cut(&mut self, process: ProcessId, cut: bool) {
-        if cut {
-            self.cut.insert(process);
+    /// Lets each message of a process take so much longer; zero ends it.
+    pub fn set_slow(&mut self, process: ProcessId, by: Duration) {
+        if by.is_zero() {
+            self.slow.remove(&process);
         } else {
-            self.cut.remove(&process);
+            self.slow.insert(process, by);
         }
     }
 
-    /// Whether `process` is cut off.
-    pub fn is_cut(&self, process: ProcessId) -> bool {
-        self.cut.contains(&process)
+    /// Cuts `process` off in one direction, or joins it again.
+    pub fn set_cut(&mut self, process: ProcessId, way: Way, cut: bool) {
+        if cut {
+            self.cut.insert((process, way));
+        } else {
+            self.cut.remove(&(process, way));
+        }
+    }
+
+    /// How many edges are cut or slow, or lag.
+    pub fn faults(&self) -> usize {
+        let lags = self.lags.values().filter(|lag| !lag.is_zero()).count();
+        self.cut.len() + self.slow.len() + lags
     }
 }

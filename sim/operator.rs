@@ -2,6 +2,7 @@
 //!
 //! Book: `book/src/simulator/scenarios.md`.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -13,7 +14,9 @@ use wavetank_informer::CallId;
 
 use crate::network::ProcessId;
 use crate::process::News;
-use crate::scenario::{ObjectName, Step, collection_path, manifest_kind, server_number};
+use crate::scenario::{
+    Action, Deletion, ObjectName, Recreation, Step, collection_path, manifest_kind,
+};
 use crate::server::Origin;
 use crate::trace::{EventId, Mark, What};
 use crate::world::{Event, World};
@@ -26,6 +29,17 @@ pub(crate) struct Operator {
     /// `step 2: POST /api/v1/namespaces: 422 …`
     pub(crate) refusals: Vec<String>,
 }
+
+/// An object that was deleted and is to be created again when it is gone.
+pub(crate) struct Recreating {
+    why: String,
+    key: String,
+    uid: String,
+    manifest: Value,
+}
+
+/// How often the operator looks whether an object is gone.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Operator {
     /// The operator's place among the processes: none of them.
@@ -42,38 +56,54 @@ impl Operator {
 }
 
 /// The requests of a step.
-fn requests(step: &Step) -> Vec<Request> {
-    let mut all = Vec::new();
-    for object in &step.create {
-        let Ok(kind) = manifest_kind(object) else {
-            continue;
-        };
-        let named = object
-            .pointer("/metadata/namespace")
-            .and_then(Value::as_str);
-        let namespace = if kind.info().namespaced {
-            named.unwrap_or("default")
-        } else {
-            ""
-        };
-        let target = format!("{}?fieldManager=operator", collection_path(kind, namespace));
-        all.push(request(Method::Post, target).with_body("application/json", json(object)));
+fn requests(action: &Action) -> Vec<Request> {
+    match action {
+        Action::Create(objects) => objects.iter().filter_map(creation).collect(),
+        Action::Patch(patch) => ObjectName::parse(&patch.object)
+            .map(|object| {
+                let mut path = object.path();
+                if let Some(subresource) = &patch.subresource {
+                    path = format!("{path}/{subresource}");
+                }
+                let target = format!("{path}?fieldManager=operator");
+                let body = json(&patch.merge);
+                request(Method::Patch, target).with_body("application/merge-patch+json", body)
+            })
+            .into_iter()
+            .collect(),
+        Action::Delete(deletion) => removal(deletion).into_iter().collect(),
+        _ => Vec::new(),
     }
-    if let Some(patch) = &step.patch
-        && let Ok(object) = ObjectName::parse(&patch.object)
-    {
-        let target = format!("{}?fieldManager=operator", object.path());
-        let body = json(&patch.merge);
-        all.push(request(Method::Patch, target).with_body("application/merge-patch+json", body));
+}
+
+fn creation(object: &Value) -> Option<Request> {
+    let kind = manifest_kind(object).ok()?;
+    let named = object
+        .pointer("/metadata/namespace")
+        .and_then(Value::as_str);
+    let namespace = match kind.info().namespaced {
+        true => named.unwrap_or("default"),
+        false => "",
+    };
+    let target = format!("{}?fieldManager=operator", collection_path(kind, namespace));
+    Some(request(Method::Post, target).with_body("application/json", json(object)))
+}
+
+fn removal(deletion: &Deletion) -> Option<Request> {
+    let object = ObjectName::parse(&deletion.object).ok()?;
+    let bare = request(Method::Delete, object.path());
+    let mut options = serde_json::Map::new();
+    if let Some(grace) = deletion.grace {
+        options.insert("gracePeriodSeconds".to_owned(), grace.into());
     }
-    if let Some(object) = step
-        .delete
-        .as_deref()
-        .and_then(|name| ObjectName::parse(name).ok())
-    {
-        all.push(request(Method::Delete, object.path()));
+    if let Some(policy) = &deletion.propagation {
+        options.insert("propagationPolicy".to_owned(), policy.as_str().into());
     }
-    all
+    if options.is_empty() {
+        return Some(bare);
+    }
+    let body = serde_json::Value::Object(options).to_string();
+    Some(bare.with_body("application/json", Bytes::from(body)))
 }
 
 fn request(method: Method, target: String) -> Request {
@@ -102,55 +132,121 @@ impl World {
             .record(self.current, cause, self.now, || What::Step {
                 text: words(&step),
             });
-        for request in requests(&step) {
-            self.operator.next_call += 1;
-            let call = CallId(self.operator.next_call);
-            let what = format!(
-                "step {index}: {} {}",
-                request.method.as_str(),
-                request.target
-            );
-            self.operator.waiting.insert(call, what);
-            let origin = Origin {
-                process: Operator::PROCESS,
-                incarnation: 0,
-                call,
-                stream: false,
-            };
-            let server = self.next_up(0);
-            self.agenda.add(
-                self.now,
-                self.current,
-                Event::Arrive {
-                    server,
-                    origin,
-                    request,
-                },
-            );
+        let action = self.named(step.action);
+        for request in requests(&action) {
+            self.ask(&format!("step {index}"), request);
         }
-        self.do_to(&step.fail, World::fail);
-        self.do_to(&step.recover, World::recover);
-        let server = |name: &Option<String>| name.as_deref().and_then(server_number);
-        if let Some(server) = server(&step.fail) {
-            self.fail_server(server);
+        if let Action::Recreate(recreation) = &action {
+            self.begin_recreation(index, recreation);
         }
-        if let Some(server) = server(&step.recover) {
-            self.recover_server(server);
-        }
-        if let Some(lag) = &step.lag
-            && let Some(server) = server_number(&lag.of)
-        {
-            self.network.set_lag(server, lag.by.0);
-        }
-        self.do_to(&step.cut, World::cut);
-        self.do_to(&step.heal, World::heal);
+        self.do_fault(&action, step.lasting);
     }
 
-    /// Does something to the process that a step names, if it names one.
-    fn do_to(&mut self, name: &Option<String>, act: fn(&mut World, ProcessId)) {
-        let named = name.as_deref().and_then(|name| self.by_name.get(name));
-        if let Some(id) = named.copied() {
-            act(self, id);
+    /// The action with names instead of patterns (`pods/default/web-*`): the first object of those
+    /// that are there.
+    fn named(&self, mut action: Action) -> Action {
+        let found = |pattern: &str| {
+            let name = ObjectName::parse(pattern.strip_suffix('*')?).ok()?;
+            let key = name.key();
+            let all = self.range(&key[..=key.rfind('/')?]);
+            let first = all.iter().find(|kv| kv.key.starts_with(&key))?;
+            let last = first.key.rsplit('/').next()?;
+            let place = pattern.rfind('/')?;
+            Some(format!("{}/{last}", &pattern[..place]))
+        };
+        let name = match &mut action {
+            Action::Patch(patch) => &mut patch.object,
+            Action::Delete(deletion) => &mut deletion.object,
+            Action::Recreate(recreation) => &mut recreation.object,
+            Action::Exit(exit) => {
+                if let Some(pod) = found(&format!("pods/{}", exit.pod)) {
+                    exit.pod = pod.trim_start_matches("pods/").to_owned();
+                }
+                return action;
+            }
+            _ => return action,
+        };
+        if let Some(first) = found(name) {
+            *name = first;
+        }
+        action
+    }
+
+    /// Sends a request of the operator's.
+    fn ask(&mut self, why: &str, request: Request) {
+        self.operator.next_call += 1;
+        let call = CallId(self.operator.next_call);
+        let what = format!("{why}: {} {}", request.method.as_str(), request.target);
+        self.operator.waiting.insert(call, what);
+        let origin = Origin {
+            process: Operator::PROCESS,
+            incarnation: 0,
+            call,
+            stream: false,
+        };
+        let server = self.next_up(0);
+        let event = Event::Arrive {
+            server,
+            origin,
+            request,
+        };
+        self.agenda.add(self.now, self.current, event);
+    }
+
+    /// Deletes an object, and remembers with what to create it again.
+    fn begin_recreation(&mut self, index: usize, recreation: &Recreation) {
+        let Ok(name) = ObjectName::parse(&recreation.object) else {
+            return;
+        };
+        let why = format!("step {index}");
+        let Some(old) = self.object(&name.key()) else {
+            let refusals = &mut self.operator.refusals;
+            return refusals.push(format!("{why}: there is no {}", recreation.object));
+        };
+        let Some(manifest) = manifest_of(&old, &recreation.merge) else {
+            let refusals = &mut self.operator.refusals;
+            return refusals.push(format!("{why}: {} was not created", recreation.object));
+        };
+        let uid = old.pointer("/metadata/uid").and_then(Value::as_str);
+        let recreating = Recreating {
+            why: why.clone(),
+            key: name.key(),
+            uid: uid.unwrap_or_default().to_owned(),
+            manifest,
+        };
+        let deletion = Deletion {
+            object: recreation.object.clone(),
+            grace: recreation.grace,
+            propagation: None,
+        };
+        if let Some(request) = removal(&deletion) {
+            self.ask(&why, request);
+        }
+        self.look_again(recreating);
+    }
+
+    fn look_again(&mut self, recreating: Recreating) {
+        let recreation = Box::new(recreating);
+        let at = self.now + LOOK_AGAIN;
+        self.agenda
+            .add(at, self.current, Event::Again { recreation });
+    }
+
+    /// Creates the object again if the old one is gone.
+    pub(crate) fn create_again(&mut self, recreating: Recreating, cause: EventId) {
+        self.current = cause;
+        let found = self.object(&recreating.key);
+        let uid = found
+            .as_ref()
+            .and_then(|object| object.pointer("/metadata/uid"));
+        match uid.and_then(Value::as_str) {
+            Some(uid) if uid == recreating.uid => self.look_again(recreating),
+            Some(_) => {} // somebody else was faster
+            None => {
+                if let Some(request) = creation(&recreating.manifest) {
+                    self.ask(&recreating.why, request);
+                }
+            }
         }
     }
 
@@ -163,7 +259,7 @@ impl World {
             bytes: &bytes,
         };
         self.current = self.trace.event(self.now, cause, &mark);
-        let News::Response(call, response) = news else {
+        let News::Response(call, response, _) = news else {
             return;
         };
         let Some(what) = self.operator.waiting.remove(&call) else {
@@ -183,32 +279,50 @@ impl World {
     }
 }
 
-fn words(step: &Step) -> String {
-    let named = |verb: &str, name: &Option<String>| name.as_ref().map(|n| format!("{verb} {n}"));
-    let created = step.create.iter().map(|object| {
-        let kind = object
-            .get("kind")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let name = object
-            .pointer("/metadata/name")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        format!("create {kind} {name}")
-    });
-    let rest = [
-        step.patch
-            .as_ref()
-            .map(|patch| format!("patch {}", patch.object)),
-        named("delete", &step.delete),
-        named("fail", &step.fail),
-        named("recover", &step.recover),
-        named("cut", &step.cut),
-        named("heal", &step.heal),
-        named("lag", &step.lag.as_ref().map(|lag| lag.of.clone())),
-    ];
-    created
-        .chain(rest.into_iter().flatten())
-        .collect::<Vec<_>>()
-        .join(", ")
+/// What an object was created with, as far as the object still tells: `None` when its own field
+/// managers do not say.
+fn manifest_of(object: &Value, merge: &Value) -> Option<Value> {
+    let mut manifest = serde_json::to_value(object).ok()?;
+    let fields = manifest.as_object_mut()?;
+    fields.remove("status");
+    let metadata = fields.get_mut("metadata")?.as_object_mut()?;
+    let kept = ["name", "namespace", "labels", "annotations"];
+    metadata.retain(|field, _| kept.contains(&field.as_str()));
+    if let Some(spec) = fields.get_mut("spec").and_then(|spec| spec.as_object_mut()) {
+        // Given by the cluster: the node, addresses, the token's volume.
+        for given in ["nodeName", "clusterIP", "clusterIPs", "finalizers"] {
+            spec.remove(given);
+        }
+    }
+    let manifest: Value = serde_json::from_value(manifest).ok()?;
+    let differs = !merge.is_null();
+    Some(match differs {
+        true => wavetank_api::patch::merge::lay_over(manifest, merge.clone()),
+        false => manifest,
+    })
+}
+
+/// A step in a few words.
+pub(crate) fn words(step: &Step) -> String {
+    let mut text = match &step.action {
+        Action::Create(objects) => {
+            let named = objects.iter().map(|object| {
+                let text = |path| object.pointer(path).and_then(Value::as_str);
+                let (kind, name) = (text("/kind"), text("/metadata/name"));
+                format!("{} {}", kind.unwrap_or_default(), name.unwrap_or_default())
+            });
+            format!("create {}", named.collect::<Vec<_>>().join(", "))
+        }
+        Action::Patch(patch) => format!("patch {} {}", patch.object, patch.merge),
+        action => {
+            let text = serde_json::to_string(action).unwrap_or_default();
+            text.replace(['{', '}', '"'], "")
+                .replace(':', " ")
+                .replace(',', ", ")
+        }
+    };
+    if let Some(lasting) = &step.lasting {
+        text.push_str(&format!(" for {lasting}"));
+    }
+    text
 }

@@ -11,12 +11,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use wavetank_api::kinds::KindId;
 use wavetank_api::{Response, Time};
 use wavetank_controllers::Manager;
 use wavetank_informer::{CallId, Component, Failure, Input, Output};
 use wavetank_kubelet::Kubelet;
 use wavetank_scheduler::Scheduler;
 
+use crate::clock::LocalClock;
+use crate::oracle::{Known, Views};
 use crate::runtime::SimRuntime;
 
 /// What reaches a process over the network or from its clock.
@@ -24,9 +27,11 @@ use crate::runtime::SimRuntime;
 pub(crate) enum News {
     Start,
     Tick,
-    Response(CallId, Response),
+    /// An answer, and how far it can show the store.
+    Response(CallId, Response, Known),
     Opened(CallId),
-    Frame(CallId, Bytes),
+    /// Bytes of a watch, and how far they show the store.
+    Frame(CallId, Bytes, Known),
     Closed(CallId),
     Failed(CallId, Failure),
 }
@@ -36,9 +41,9 @@ impl News {
         match self {
             News::Start => Input::Start,
             News::Tick => Input::Tick,
-            News::Response(call, response) => Input::Response(call, response),
+            News::Response(call, response, _) => Input::Response(call, response),
             News::Opened(call) => Input::Opened(call),
-            News::Frame(call, bytes) => Input::Frame(call, bytes),
+            News::Frame(call, bytes, _) => Input::Frame(call, bytes),
             News::Closed(call) => Input::Closed(call),
             News::Failed(call, failure) => Input::Failed(call, failure),
         }
@@ -48,8 +53,8 @@ impl News {
     pub(crate) fn call(&self) -> Option<(CallId, bool)> {
         match self {
             News::Start | News::Tick => None,
-            News::Opened(call) | News::Frame(call, _) => Some((*call, false)),
-            News::Response(call, _) | News::Closed(call) | News::Failed(call, _) => {
+            News::Opened(call) | News::Frame(call, ..) => Some((*call, false)),
+            News::Response(call, ..) | News::Closed(call) | News::Failed(call, _) => {
                 Some((*call, true))
             }
         }
@@ -71,8 +76,8 @@ impl News {
     /// The bytes that travelled, for the hash.
     pub(crate) fn bytes(&self) -> Bytes {
         match self {
-            News::Response(_, response) => response.bytes(),
-            News::Frame(_, bytes) => bytes.clone(),
+            News::Response(_, response, _) => response.bytes(),
+            News::Frame(_, bytes, _) => bytes.clone(),
             _ => Bytes::new(),
         }
     }
@@ -96,6 +101,10 @@ pub(crate) struct Process {
     pub(crate) name: Arc<str>,
     /// What runs; nothing while it is down.
     pub(crate) role: Option<Role>,
+    /// The container runtime of a machine whose kubelet is down.
+    pub(crate) machine: Option<SimRuntime>,
+    /// Its machine's clock.
+    pub(crate) clock: LocalClock,
     /// Which API server it speaks to.
     pub(crate) server: usize,
     /// Raised by each crash.
@@ -104,6 +113,15 @@ pub(crate) struct Process {
     pub(crate) wake: Option<Time>,
     /// The time at which its runtime has something to say.
     pub(crate) runtime_due: Option<Time>,
+    /// How far it knows the store, for oracles.
+    pub(crate) views: Arc<Views>,
+    /// Reads that have not ended: of which kind, and whether each lists or watches.
+    pub(crate) asked: BTreeMap<CallId, (KindId, bool)>,
+    /// What it knew when it decided on each call that has not been answered.
+    pub(crate) decided: BTreeMap<CallId, Arc<Views>>,
+    /// What it knew when it decided on what it does next, if that was before now: the rest of a
+    /// plan is sent when its beginning has been answered.
+    pub(crate) goes_on: Option<Arc<Views>>,
     /// Calls and streams that have not ended: whether each is a stream.
     pub(crate) open: BTreeMap<CallId, bool>,
 }
@@ -113,17 +131,44 @@ impl Process {
         Process {
             name,
             role,
+            machine: None,
+            clock: LocalClock::default(),
             server,
             incarnation: 0,
             wake: None,
             runtime_due: None,
+            views: Arc::default(),
+            asked: BTreeMap::new(),
+            decided: BTreeMap::new(),
+            goes_on: None,
             open: BTreeMap::new(),
+        }
+    }
+
+    /// Notes what the news says of how far the process has come to know the store.
+    pub(crate) fn learn(&mut self, news: &News) {
+        let (call, upto, is_frame) = match news {
+            News::Response(call, response, upto) if response.is_success() => (call, *upto, false),
+            News::Frame(call, _, upto) => (call, *upto, true),
+            _ => return,
+        };
+        let Some((kind, is_list)) = self.asked.get(call).copied() else {
+            return;
+        };
+        let known = Arc::make_mut(&mut self.views).entry(kind).or_default();
+        known.shown = known.shown.max(upto.shown);
+        if is_frame || is_list {
+            known.told = known.told.max(upto.told);
+        }
+        if !is_frame {
+            self.asked.remove(call);
         }
     }
 
     /// Tells the process the news and returns what it wants done, requests only: effects of a
     /// kubelet have gone to its runtime.
     pub(crate) fn hear(&mut self, news: News, now: Time) -> Vec<Output<()>> {
+        let now = self.clock.shows(now);
         match &mut self.role {
             None => Vec::new(),
             Some(Role::Manager(manager)) => plain(manager.as_mut(), news, now),
@@ -134,6 +179,7 @@ impl Process {
 
     /// Lets the runtime say what it has to say by now.
     pub(crate) fn hear_runtime(&mut self, now: Time) -> Vec<Output<()>> {
+        let now = self.clock.shows(now);
         let Some(Role::Node(node)) = &mut self.role else {
             return Vec::new();
         };
@@ -144,10 +190,10 @@ impl Process {
         all
     }
 
-    /// When the runtime next has something to say.
+    /// When the runtime next has something to say, in the world's time.
     pub(crate) fn next_runtime(&self) -> Option<Time> {
         match &self.role {
-            Some(Role::Node(node)) => node.runtime.due(),
+            Some(Role::Node(node)) => node.runtime.due().map(|due| self.clock.when(due)),
             _ => None,
         }
     }

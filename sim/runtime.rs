@@ -66,6 +66,8 @@ pub struct SimRuntime {
     addresses: Addresses,
     /// Directories of the host that a kubelet has made, with their files.
     volumes: Volumes,
+    /// Which containers began (true) and ceased to run, for whoever asked that it be kept.
+    journal: Option<Vec<(Uid, Arc<str>, bool)>>,
 }
 
 /// A pod sandbox.
@@ -113,6 +115,7 @@ impl SimRuntime {
             sandboxes: BTreeMap::new(),
             containers: BTreeMap::new(),
             volumes: Volumes::new(),
+            journal: None,
         }
     }
 
@@ -183,6 +186,19 @@ impl SimRuntime {
                 since,
             ))
         })
+    }
+
+    /// Notes from now on which containers begin and cease to run.
+    pub fn keep_journal(&mut self) {
+        self.journal.get_or_insert_default();
+    }
+
+    /// What has been noted since the last call: pod, container, and whether it runs.
+    pub fn take_journal(&mut self) -> Vec<(Uid, Arc<str>, bool)> {
+        self.journal
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
     }
 
     /// The address of each ready sandbox that has one.
@@ -260,6 +276,21 @@ impl SimRuntime {
         }
     }
 
+    /// The program of a pod's container ends by itself at `now`; of its first container when none
+    /// is named. Nothing happens when it does not run.
+    pub fn end_program(&mut self, pod: &Uid, container: Option<&str>, end: End, now: Time) {
+        let running = self.containers.iter().find(|(_, instance)| {
+            let sandbox = self.sandboxes.get(&instance.sandbox);
+            let is_named = container.is_none_or(|name| &*instance.config.metadata.name == name);
+            is_named
+                && instance.running_since().is_some()
+                && sandbox.is_some_and(|sandbox| sandbox.metadata.uid == *pod)
+        });
+        if let Some(id) = running.map(|(id, _)| id.clone()) {
+            self.at(now, Due::Ended(id, end));
+        }
+    }
+
     fn at(&mut self, at: Time, due: Due) {
         self.sequence += 1;
         self.due.insert((at, self.sequence), due);
@@ -286,6 +317,9 @@ impl SimRuntime {
             return outcomes.push(Outcome::Cri(call, Err(error)));
         };
         let end = instance.start(at);
+        if instance.running_since().is_some() {
+            note(&mut self.journal, &self.sandboxes, instance, true);
+        }
         let event = event(&self.sandboxes, id, instance, EventKind::Started);
         outcomes.extend(event.map(Outcome::Event));
         outcomes.push(Outcome::Cri(call, Ok(cri::Reply::Done)));
@@ -300,6 +334,9 @@ impl SimRuntime {
         };
         if !instance.end(end, at) {
             return; // it had ended already
+        }
+        if instance.started_at.is_some() {
+            note(&mut self.journal, &self.sandboxes, instance, false);
         }
         let stops = instance.take_stops();
         let event = event(&self.sandboxes, id, instance, EventKind::Stopped);
@@ -327,6 +364,21 @@ impl SimRuntime {
             true => self.at(now + probe.timeout, Due::Probed(id, answer)),
             false => self.at(now + latency.min(probe.timeout), Due::Probed(id, answer)),
         }
+    }
+}
+
+/// Notes that a container runs or does not.
+fn note(
+    journal: &mut Option<Vec<(Uid, Arc<str>, bool)>>,
+    sandboxes: &BTreeMap<SandboxId, Sandbox>,
+    instance: &Instance,
+    runs: bool,
+) {
+    if let Some(journal) = journal
+        && let Some(sandbox) = sandboxes.get(&instance.sandbox)
+    {
+        let name = instance.config.metadata.name.clone();
+        journal.push((sandbox.metadata.uid.clone(), name, runs));
     }
 }
 

@@ -18,42 +18,96 @@
 //!
 //! Book: `book/src/simulator/scenarios.md`.
 
-use core::time::Duration;
+use std::collections::BTreeSet;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_saphyr::Spanned;
 use thiserror::Error;
+use wavetank_api::guards::Guard;
 use wavetank_api::json::Value;
 
-use wavetank_api::kinds::KindId;
+mod name;
+mod possible;
+mod span;
+mod step;
 
-/// A whole scenario file.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+pub use name::ObjectName;
+pub(crate) use name::{collection_path, manifest_kind, resource_kind};
+pub use span::{Span, parse_span};
+pub use step::{
+    Action, Clock, Crash, Delay, Deletion, Everything, Exit, Move, Patch, Recreation, Requests,
+    Step, Stream,
+};
+
+use crate::oracle::Invariant;
+
+/// A whole scenario.
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Scenario {
     /// What it shows, for a person.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub about: String,
+    /// The guards that are taken away.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "write_guards")]
+    pub without: Vec<Guard>,
+    /// The invariants that must be seen broken; none: all must hold.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub breaks: BTreeSet<Invariant>,
     /// The cluster at the start.
-    #[serde(default)]
     pub cluster: ClusterSpec,
     /// What is done, in any order; each has its time.
-    #[serde(default)]
-    pub steps: Vec<Spanned<Step>>,
+    pub steps: Vec<Step>,
+    /// When all faults end; from then on the cluster must come to rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calm: Option<Span>,
     /// What must hold.
-    #[serde(default)]
-    pub checks: Vec<Spanned<Check>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
     /// How long the run lasts.
     pub until: Span,
 }
 
+/// A scenario as it is read: with the lines of its steps and checks.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Draft {
+    #[serde(default)]
+    about: String,
+    #[serde(default, deserialize_with = "read_guards")]
+    without: Vec<Guard>,
+    #[serde(default)]
+    breaks: BTreeSet<Invariant>,
+    #[serde(default)]
+    cluster: ClusterSpec,
+    #[serde(default)]
+    steps: Vec<Spanned<Step>>,
+    #[serde(default)]
+    calm: Option<Span>,
+    #[serde(default)]
+    checks: Vec<Spanned<Check>>,
+    until: Span,
+}
+
+fn write_guards<S: Serializer>(guards: &[Guard], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(guards.iter().map(|guard| guard.name()))
+}
+
+fn read_guards<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Guard>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    let guard = |name: &String| {
+        Guard::parse(name).ok_or_else(|| serde::de::Error::custom(format!("no guard {name:?}")))
+    };
+    names.iter().map(guard).collect()
+}
+
 /// Nodes and control plane.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClusterSpec {
     /// Number of nodes, named `node-0`, `node-1`, …
     pub nodes: u32,
     /// Zones, given to the nodes in turn; none: no zone label.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub zones: Vec<String>,
     /// CPU of each node, a quantity.
     pub cpu: String,
@@ -63,6 +117,17 @@ pub struct ClusterSpec {
     pub pods: u32,
     /// API servers on the one store; components are spread over them.
     pub apiservers: u32,
+    /// Controller managers: `controller-manager`, `controller-manager-1`, …
+    pub managers: u32,
+    /// Schedulers: `scheduler`, `scheduler-1`, …
+    pub schedulers: u32,
+    /// Whether the ReplicaSet controller counts expectations, as client-go does, instead of waiting
+    /// for its caches to show its writes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub expectations: bool,
+    /// Whether managers and schedulers elect a leader; when absent, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub election: Option<bool>,
 }
 
 impl Default for ClusterSpec {
@@ -74,119 +139,41 @@ impl Default for ClusterSpec {
             memory: "32Gi".to_owned(),
             pods: 110,
             apiservers: 1,
+            managers: 1,
+            schedulers: 1,
+            expectations: false,
+            election: None,
         }
     }
 }
 
-// ANCHOR: step
-/// One thing done to the cluster; exactly one of the fields beside `at`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Step {
-    /// When.
-    pub at: Span,
-    /// Objects to create, in order.
-    pub create: Vec<Value>,
-    /// A merge patch of one object.
-    pub patch: Option<Patch>,
-    /// An object to delete: `deployments.apps/default/web`.
-    pub delete: Option<String>,
-    /// A process to kill: a node by name, an API server (`apiserver-1`), `scheduler`
-    /// or `controller-manager`. A node loses its containers with it.
-    pub fail: Option<String>,
-    /// A process to start again.
-    pub recover: Option<String>,
-    /// A process to cut off from the network.
-    pub cut: Option<String>,
-    /// A process to join again.
-    pub heal: Option<String>,
-    /// An API server whose watch cache is to lag.
-    pub lag: Option<Lag>,
-}
-// ANCHOR_END: step
-
-/// How far an API server's watch cache lags behind the store.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Lag {
-    /// Which: `apiserver-1`.
-    pub of: String,
-    /// How much longer than usual each change takes to reach it; `0s` ends it.
-    pub by: Span,
-}
-
-/// A merge patch (RFC 7386) of one object.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Patch {
-    /// Which: `deployments.apps/default/web`.
-    pub object: String,
-    /// The patch.
-    pub merge: Value,
-}
-
 /// Something that must hold at a time, or be true once before it.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Check {
     /// Must hold exactly then.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Span>,
     /// Must hold at some whole second up to then.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<Span>,
     /// Counts objects of this resource: `pods`, `deployments.apps`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<String>,
     /// Counts only objects of this namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Counts only objects whose labels match.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
     /// Counts only objects whose field has this value: `status.phase=Running`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
     /// Reads one object instead: `deployments.apps/default/web`; `field` then names the field.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
     /// What the count or the field must be.
     pub equals: Value,
-}
-
-/// A span of time in a scenario.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span(pub Duration);
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        parse_span(&text).map(Span).ok_or_else(|| {
-            serde::de::Error::custom(format!(
-                "{text:?} is not a span such as 90s, 1h30m or 250ms"
-            ))
-        })
-    }
-}
-
-/// Reads `1h30m`: whole numbers with the units h, m, s and ms; `None` for other text.
-pub fn parse_span(text: &str) -> Option<Duration> {
-    let mut total = Duration::ZERO;
-    let mut rest = text;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let end = rest
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(rest.len());
-        let unit = match &rest[..end] {
-            "ms" => Duration::from_millis(1),
-            "s" => Duration::from_secs(1),
-            "m" => Duration::from_secs(60),
-            "h" => Duration::from_secs(3600),
-            _ => return None,
-        };
-        total = total.checked_add(unit.checked_mul(u32::try_from(number).ok()?)?)?;
-        rest = &rest[end..];
-    }
-    Some(total)
 }
 
 /// Why a scenario cannot be run.
@@ -214,26 +201,59 @@ impl Scenario {
     /// [`ScenarioError`], with line and field.
     pub fn parse(text: &str) -> Result<Self, ScenarioError> {
         let options = serde_saphyr::options! { legacy_octal_numbers: true };
-        let scenario: Scenario = serde_saphyr::from_str_with_options(text, options)
+        let draft: Draft = serde_saphyr::from_str_with_options(text, options)
             .map_err(|error| ScenarioError::Malformed(error.to_string()))?;
-        scenario.check()?;
-        Ok(scenario)
+        draft.check()?;
+        Ok(Scenario {
+            about: draft.about,
+            without: draft.without,
+            breaks: draft.breaks,
+            cluster: draft.cluster,
+            steps: draft.steps.into_iter().map(|step| step.value).collect(),
+            calm: draft.calm,
+            checks: draft.checks.into_iter().map(|check| check.value).collect(),
+            until: draft.until,
+        })
     }
 
+    /// The same as text that [`Scenario::parse`] reads.
+    ///
+    /// # Errors
+    /// When YAML cannot express it, which no scenario that was read is reason for.
+    pub fn to_yaml(&self) -> Result<String, ScenarioError> {
+        serde_saphyr::to_string(self).map_err(|error| ScenarioError::Malformed(error.to_string()))
+    }
+}
+
+/// An object as YAML.
+///
+/// # Errors
+/// When YAML cannot express it, which no object that was JSON is reason for.
+pub fn to_yaml(value: &Value) -> Result<String, ScenarioError> {
+    serde_saphyr::to_string(value).map_err(|error| ScenarioError::Malformed(error.to_string()))
+}
+
+impl Draft {
     fn check(&self) -> Result<(), ScenarioError> {
-        if self.cluster.apiservers == 0 {
-            return Err(impossible(1, "cluster.apiservers", "at least one"));
+        let cluster = &self.cluster;
+        let counts = [
+            ("apiservers", cluster.apiservers),
+            ("managers", cluster.managers),
+            ("schedulers", cluster.schedulers),
+        ];
+        for (field, count) in counts {
+            if count == 0 {
+                return Err(impossible(1, format!("cluster.{field}"), "at least one"));
+            }
+        }
+        if self.calm.is_some_and(|calm| calm > self.until) {
+            return Err(impossible(1, "calm", "comes after the end of the run"));
         }
         for (at, step) in self.steps.iter().enumerate() {
             let line = step.defined.line();
-            self.check_step(&step.value).map_err(|(field, what)| {
-                let field = if field.is_empty() {
-                    String::new()
-                } else {
-                    format!(".{field}")
-                };
-                impossible(line, format!("steps[{at}]{field}"), what)
-            })?;
+            step.value
+                .check(cluster)
+                .map_err(|(field, what)| impossible(line, format!("steps[{at}].{field}"), what))?;
         }
         for (at, check) in self.checks.iter().enumerate() {
             check.value.well_formed().map_err(|(field, what)| {
@@ -242,82 +262,6 @@ impl Scenario {
         }
         Ok(())
     }
-
-    fn check_step(&self, step: &Step) -> Result<(), (&'static str, String)> {
-        let actions = usize::from(!step.create.is_empty())
-            + usize::from(step.patch.is_some())
-            + usize::from(step.delete.is_some())
-            + usize::from(step.fail.is_some())
-            + usize::from(step.recover.is_some())
-            + usize::from(step.cut.is_some())
-            + usize::from(step.heal.is_some())
-            + usize::from(step.lag.is_some());
-        if actions != 1 {
-            let one_of = "one of create, patch, delete, fail, recover, cut, heal, lag";
-            return Err(("", format!("exactly {one_of}; here are {actions}")));
-        }
-        for object in &step.create {
-            manifest_kind(object).map_err(|what| ("create", what))?;
-        }
-        if let Some(patch) = &step.patch {
-            ObjectName::parse(&patch.object).map_err(|what| ("patch.object", what))?;
-        }
-        if let Some(name) = &step.delete {
-            ObjectName::parse(name).map_err(|what| ("delete", what))?;
-        }
-        let processes = [
-            ("fail", &step.fail),
-            ("recover", &step.recover),
-            ("cut", &step.cut),
-            ("heal", &step.heal),
-        ];
-        if let Some(lag) = &step.lag
-            && self.server_number(&lag.of).is_none()
-        {
-            return Err(("lag.of", format!("no API server {:?}", lag.of)));
-        }
-        for (field, name) in processes {
-            let is_server = name
-                .as_deref()
-                .and_then(|n| self.server_number(n))
-                .is_some();
-            if is_server && matches!(field, "fail" | "recover") {
-                continue;
-            }
-            if let Some(name) = name {
-                self.check_process(name).map_err(|what| (field, what))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The number in `apiserver-1`, if there is such a server.
-    fn server_number(&self, name: &str) -> Option<usize> {
-        server_number(name).filter(|number| *number < self.cluster.apiservers as usize)
-    }
-
-    fn check_process(&self, name: &str) -> Result<(), String> {
-        if name == "scheduler" || name == "controller-manager" {
-            return Ok(());
-        }
-        let number = name
-            .strip_prefix("node-")
-            .and_then(|n| n.parse::<u32>().ok());
-        match (number, self.cluster.nodes) {
-            (Some(number), nodes) if number < nodes => Ok(()),
-            (_, 0) => Err(format!("no process {name:?}; the cluster has no nodes")),
-            (_, nodes) => Err(format!(
-                "no process {name:?}; there are scheduler, controller-manager and node-0 to \
-                 node-{}",
-                nodes - 1
-            )),
-        }
-    }
-}
-
-/// The number in `apiserver-1`.
-pub(crate) fn server_number(name: &str) -> Option<usize> {
-    name.strip_prefix("apiserver-")?.parse().ok()
 }
 
 fn impossible(line: u64, field: impl Into<String>, what: impl Into<String>) -> ScenarioError {
@@ -359,99 +303,9 @@ impl Check {
     }
 }
 
-/// The kind of a manifest.
-pub(crate) fn manifest_kind(object: &Value) -> Result<KindId, String> {
-    let text = |field: &str| {
-        object
-            .get(field)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-    };
-    let (api_version, kind) = (text("apiVersion"), text("kind"));
-    KindId::by_kind(api_version, kind)
-        .ok_or_else(|| format!("no matches for kind {kind:?} in version {api_version:?}"))
-}
-
-/// The kind of a resource name: `pods`, `deployments.apps`.
-pub(crate) fn resource_kind(resource: &str) -> Result<KindId, String> {
-    KindId::all()
-        .find(|kind| kind.info().group_resource() == resource)
-        .ok_or_else(|| {
-            format!("no resource {resource:?} (write plural.group, as deployments.apps)")
-        })
-}
-
-/// One object in a scenario: `pods/default/web-0`, `nodes/node-1`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObjectName {
-    /// Its kind.
-    pub kind: KindId,
-    /// Its namespace; empty for cluster-scoped kinds.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl ObjectName {
-    /// Reads `resource/namespace/name`, or `resource/name` for cluster-scoped kinds.
-    ///
-    /// # Errors
-    /// A sentence that says what is missing.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let mut parts = text.split('/');
-        let kind = resource_kind(parts.next().unwrap_or_default())?;
-        let rest: Vec<&str> = parts.collect();
-        let (namespace, name) = match (kind.info().namespaced, rest.as_slice()) {
-            (true, [namespace, name]) => (*namespace, *name),
-            (false, [name]) => ("", *name),
-            (true, _) => return Err(format!("{text:?} is not resource/namespace/name")),
-            (false, _) => return Err(format!("{text:?} is not resource/name")),
-        };
-        Ok(ObjectName {
-            kind,
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        })
-    }
-
-    /// Where it is stored.
-    pub fn key(&self) -> String {
-        self.kind.key(&self.namespace, &self.name)
-    }
-
-    /// Where the API serves it.
-    pub fn path(&self) -> String {
-        format!(
-            "{}/{}",
-            collection_path(self.kind, &self.namespace),
-            self.name
-        )
-    }
-}
-
-/// Where the API serves the objects of a kind: of one namespace, or of all when it is empty.
-pub(crate) fn collection_path(kind: KindId, namespace: &str) -> String {
-    let info = kind.info();
-    let root = info.root_path();
-    if info.namespaced && !namespace.is_empty() {
-        format!("{root}/namespaces/{namespace}/{}", info.plural)
-    } else {
-        format!("{root}/{}", info.plural)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn spans_read_as_go_writes_them() {
-        assert_eq!(parse_span("1h30m"), Some(Duration::from_secs(5400)));
-        assert_eq!(parse_span("250ms"), Some(Duration::from_millis(250)));
-        for bad in ["", "5", "s", "5 s", "-1s", "1d", "99999999999999h"] {
-            assert_eq!(parse_span(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn a_scenario_that_asks_for_the_impossible_says_where() {
@@ -464,9 +318,29 @@ mod tests {
             ),
             ("until: 5m\nsteps:\n  - {at: 1s}", "here are 0"),
             (
+                "until: 5m\nsteps:\n  - {at: 1s, fail: node-1, cut: node-1}",
+                "here are 2",
+            ),
+            ("until: 5m\nsteps:\n  - {at: 1s, fial: node-1}", "fial"),
+            (
                 "until: 5m\nsteps:\n  - {at: 1s, delete: pods/web}",
                 "is not resource/namespace/name",
             ),
+            (
+                "until: 5m\nsteps:\n  - {at: 1s, hold: {of: scheduler, resource: podz}}",
+                "steps[0].hold.resource: no resource",
+            ),
+            (
+                "until: 5m\nsteps:\n  - {at: 1s, for: 1m, create: []}",
+                "steps[0].for: ",
+            ),
+            (
+                "until: 5m\nsteps:\n  - {at: 1s, crash: {of: scheduler, writes: 0}}",
+                "steps[0].crash.writes: ",
+            ),
+            ("until: 5m\ncalm: 6m", "calm: comes after"),
+            ("until: 5m\nwithout: [M99]", "M99"),
+            ("until: 5m\nbreaks: [C99]", "C99"),
             (
                 "until: 5m\nchecks:\n  - {by: 1s, count: podz, equals: 1}",
                 "checks[0].count",
@@ -480,5 +354,37 @@ mod tests {
             let error = Scenario::parse(text).map(|_| ()).unwrap_err().to_string();
             assert!(error.contains(expected), "{text:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_step_reads_back_as_it_was_written() {
+        let text = "
+without: [M03]
+breaks: [C1]
+cluster: { nodes: 3, apiservers: 2 }
+steps:
+  - { at: 1s, create: [{ apiVersion: v1, kind: Namespace, metadata: { name: shop } }] }
+  - { at: 2s, patch: { object: pods/default/web-0, merge: { metadata: null } } }
+  - { at: 2s, delete: pods/default/web-0 }
+  - { at: 3s, delete: { object: pods/default/web-0, grace: 0, propagation: Orphan } }
+  - { at: 3s, recreate: { object: pods/default/web-0, grace: 0 } }
+  - { at: 4s, for: 1m, fail: node-1 }
+  - { at: 5s, crash: { of: controller-manager, writes: 2 } }
+  - { at: 6s, clock: { of: node-0, ahead: 1m, drift: 50 } }
+  - { at: 7s, for: 5m1s, hold: { of: controller-manager, resource: pods } }
+  - { at: 8s, lose: { of: scheduler, method: POST, resource: pods/binding, times: 2 } }
+  - { at: 9s, move: { of: node-2, to: apiserver-1 } }
+  - { at: 9s, lag: { of: apiserver-1, by: 2s } }
+  - { at: 10s, power-cut: {} }
+  - { at: 11s, exit: { pod: default/web-0, code: 137 } }
+calm: 1m
+until: 5m
+";
+        let scenario = Scenario::parse(text).unwrap();
+        assert_eq!(scenario.steps.len(), 14);
+        let written = scenario.to_yaml().unwrap();
+        let again = Scenario::parse(&written).unwrap();
+        assert_eq!(again.steps, scenario.steps, "{written}");
+        assert_eq!(again.to_yaml().unwrap(), written);
     }
 }

@@ -5,15 +5,18 @@
 //!
 //! Book: `book/src/simulator/world.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use wavetank_api::{Request, Response, Status, Time};
+use bytes::Bytes;
+use wavetank_api::kinds::KindId;
+use wavetank_api::{Request, Response, Revision, Status, Time};
 use wavetank_apiserver::{ApiServer, Input, Step, StreamId, Ticket, Unavailable};
 use wavetank_informer::{CallId, Failure};
 use wavetank_store::{Batch, WatchId};
 
 use crate::disk::{Released, ServerLife, Waiter};
-use crate::network::{Fate, ProcessId};
+use crate::network::{Fate, ProcessId, Way};
+use crate::oracle::Known;
 use crate::process::News;
 use crate::trace::{EventId, What};
 use crate::world::{Event, World};
@@ -33,6 +36,10 @@ struct Outlet {
     origin: Origin,
     /// When the last frame arrives: the next one does not overtake it.
     last_arrival: Time,
+    /// What it watches.
+    kind: Option<KindId>,
+    /// Frames that a fault holds back.
+    held: VecDeque<(Bytes, Known)>,
 }
 
 /// What an origin waits for.
@@ -45,14 +52,18 @@ enum Pending {
 /// One API server and its callers.
 pub(crate) struct Server {
     pub(crate) api: ApiServer,
-    /// Its watch on the store.
-    pub(crate) watch: WatchId,
+    /// Its watch on the store; none while it is down.
+    pub(crate) watch: Option<WatchId>,
     /// When the last batch of that watch reaches it.
     pub(crate) last_batch: Time,
     /// Whether it runs.
     pub(crate) is_up: bool,
     /// Raised by each crash.
     pub(crate) incarnation: u32,
+    /// Batches of its watch that a fault holds back.
+    pub(crate) held: VecDeque<Batch>,
+    /// What each stream that is being opened is of.
+    watched: BTreeMap<Origin, Option<KindId>>,
     callers: BTreeMap<Ticket, Option<Origin>>,
     outlets: BTreeMap<StreamId, Outlet>,
     pending: BTreeMap<Origin, Pending>,
@@ -63,15 +74,30 @@ impl Server {
     pub(crate) fn new(api: ApiServer, watch: WatchId, now: Time) -> Self {
         Server {
             api,
-            watch,
+            watch: Some(watch),
             last_batch: now,
             is_up: true,
             incarnation: 0,
+            held: VecDeque::new(),
+            watched: BTreeMap::new(),
             callers: BTreeMap::new(),
             outlets: BTreeMap::new(),
             pending: BTreeMap::new(),
             wake: None,
         }
+    }
+
+    /// The watches of a process, of one kind or of all.
+    pub(crate) fn streams_of(&self, process: ProcessId, kind: Option<KindId>) -> Vec<Origin> {
+        let outlets = self.outlets.values().filter(|outlet| {
+            outlet.origin.process == process && (kind.is_none() || outlet.kind == kind)
+        });
+        outlets.map(|outlet| outlet.origin).collect()
+    }
+
+    /// Who waits for this ticket.
+    pub(crate) fn origin_of(&self, ticket: Ticket) -> Option<Origin> {
+        self.callers.get(&ticket).copied().flatten()
     }
 }
 
@@ -87,6 +113,19 @@ impl World {
             return self.refuse(origin, cause);
         }
         self.mark_request(server, origin, &request, cause);
+        let place = place_of(&request.target);
+        let method = request.method.as_str();
+        let named = place
+            .as_ref()
+            .map(|place| (place.kind, place.subresource.as_str()));
+        if let Some(status) = self.faults.ambush(origin, method, named) {
+            return self.answer(server, Some(origin), refusal(status));
+        }
+        if origin.stream {
+            self.servers[server]
+                .watched
+                .insert(origin, place.map(|place| place.kind));
+        }
         let step = self.servers[server].api.begin(request, self.now);
         self.act(server, Some(origin), step);
         self.after(server);
@@ -171,6 +210,7 @@ impl World {
         Waiter {
             server: (server, self.servers[server].incarnation),
             ticket,
+            writes: false,
             cause: self.current,
         }
     }
@@ -219,7 +259,8 @@ impl World {
     }
 
     pub(crate) fn server_tick(&mut self, server: usize, cause: EventId) {
-        if self.servers[server].wake != Some(self.now) {
+        // Another time was asked for since, unless the server stood still at its time.
+        if self.servers[server].wake.is_none_or(|wake| wake > self.now) {
             return;
         }
         self.servers[server].wake = None;
@@ -246,7 +287,7 @@ impl World {
         self.after(server);
     }
 
-    fn drop_origin(&mut self, server: usize, origin: Origin) {
+    pub(crate) fn drop_origin(&mut self, server: usize, origin: Origin) {
         let host = &mut self.servers[server];
         match host.pending.remove(&origin) {
             Some(Pending::Answer(ticket)) => {
@@ -265,7 +306,8 @@ impl World {
     /// Nobody listens at a server that is down.
     fn refuse(&mut self, origin: Origin, cause: EventId) {
         let (Fate::Arrives(at) | Fate::Broken(at)) =
-            self.network.carry(origin.process, self.now, None);
+            self.network
+                .carry((origin.process, Way::From), self.now, None);
         let news = News::Failed(origin.call, Failure::Unreachable);
         self.tell_at(at, origin, news, cause);
     }
@@ -273,10 +315,15 @@ impl World {
     /// Nothing that the server was doing goes on.
     pub(crate) fn forget(&mut self, server: usize) {
         let host = &mut self.servers[server];
+        if let Some(watch) = host.watch.take() {
+            self.disk.store.cancel(watch);
+        }
         host.is_up = false;
         host.incarnation += 1;
         host.wake = None;
         host.callers.clear();
+        host.watched.clear();
+        host.held.clear();
         host.outlets.clear();
         host.pending.clear();
     }
@@ -300,14 +347,22 @@ impl World {
     fn answer(&mut self, server: usize, origin: Option<Origin>, response: Response) {
         let Some(origin) = origin else { return };
         self.servers[server].pending.remove(&origin);
-        match self.network.carry(origin.process, self.now, None) {
+        self.intents.remove(&origin);
+        if self.faults.lost.remove(&origin) {
+            return self.refuse(origin, self.current);
+        }
+        match self
+            .network
+            .carry((origin.process, Way::From), self.now, None)
+        {
             Fate::Arrives(at) => {
-                self.tell_at(
-                    at,
-                    origin,
-                    News::Response(origin.call, response),
-                    self.current,
-                );
+                let upto = Known {
+                    told: self.servers[server].api.revision(),
+                    // The answer to a write shows what it wrote, before the cache does.
+                    shown: self.disk.store.revision(),
+                };
+                let news = News::Response(origin.call, response, upto);
+                self.tell_at(at, origin, news, self.current);
             }
             Fate::Broken(at) => {
                 let news = News::Failed(origin.call, Failure::TimedOut);
@@ -321,7 +376,11 @@ impl World {
             return self.servers[server].api.close(stream);
         };
         debug_assert!(head.is_success(), "a stream begins with success");
-        match self.network.carry(origin.process, self.now, None) {
+        let kind = self.servers[server].watched.remove(&origin).flatten();
+        match self
+            .network
+            .carry((origin.process, Way::From), self.now, None)
+        {
             Fate::Arrives(at) => {
                 let host = &mut self.servers[server];
                 host.outlets.insert(
@@ -329,6 +388,8 @@ impl World {
                     Outlet {
                         origin,
                         last_arrival: at,
+                        kind,
+                        held: VecDeque::new(),
                     },
                 );
                 host.pending.insert(origin, Pending::Stream(stream));
@@ -375,21 +436,34 @@ impl World {
         }
     }
 
-    /// Sends a stream's frames on their way.
+    /// Sends a stream's frames on their way, unless a fault holds them back.
     fn pump(&mut self, server: usize, stream: StreamId) {
         let host = &mut self.servers[server];
         let Some(outlet) = host.outlets.get_mut(&stream) else {
             return;
         };
         let drained = host.api.drain(stream, self.now);
-        let origin = outlet.origin;
+        let (upto, origin) = (host.api.revision(), outlet.origin);
+        // Only with its last frame has a watch told everything.
+        let frames = drained.frames.into_iter();
+        let (told, shown) = (Revision::default(), upto);
+        let frames = frames.map(|frame| (frame, Known { told, shown }));
+        outlet.held.extend(frames);
+        if let Some((_, known)) = outlet.held.back_mut().filter(|_| !drained.more) {
+            known.told = upto;
+        }
+        if self.faults.holds(origin.process, outlet.kind) {
+            return;
+        }
         let mut arrival = outlet.last_arrival;
         let mut broken = false;
-        for frame in drained.frames {
-            match self.network.carry(origin.process, self.now, Some(arrival)) {
+        for (frame, upto) in std::mem::take(&mut outlet.held) {
+            let (process, after) = (origin.process, Some(arrival));
+            match self.network.carry((process, Way::From), self.now, after) {
                 Fate::Arrives(at) => {
                     arrival = at;
-                    self.tell_at(at, origin, News::Frame(origin.call, frame), self.current);
+                    let news = News::Frame(origin.call, frame, upto);
+                    self.tell_at(at, origin, news, self.current);
                 }
                 Fate::Broken(_) => broken = true,
             }
@@ -404,4 +478,61 @@ impl World {
             self.drop_origin(server, origin);
         }
     }
+
+    /// Sends on what is no longer held back.
+    pub(crate) fn pump_all(&mut self) {
+        for server in 0..self.servers.len() {
+            let outlets = self.servers[server].outlets.iter();
+            let held = outlets.filter(|(_, outlet)| !outlet.held.is_empty());
+            let streams: Vec<StreamId> = held.map(|(stream, _)| *stream).collect();
+            for stream in streams {
+                self.pump(server, stream);
+            }
+        }
+    }
+}
+
+/// What a target names.
+pub(crate) struct Place {
+    pub(crate) kind: KindId,
+    /// Whether one object is meant, and not all of them.
+    pub(crate) is_named: bool,
+    pub(crate) subresource: String,
+}
+
+/// What a target names; nothing for paths that lead to no object.
+pub(crate) fn place_of(target: &str) -> Option<Place> {
+    let path = target.split('?').next()?;
+    let mut segments = path.trim_start_matches('/').split('/');
+    let (group, version) = match segments.next()? {
+        "api" => ("", segments.next()?),
+        _ => (segments.next()?, segments.next()?),
+    };
+    let rest: Vec<&str> = segments.collect();
+    let (plural, rest) = match rest.as_slice() {
+        ["namespaces", _, plural, rest @ ..] if !["status", "finalize"].contains(plural) => {
+            (*plural, rest)
+        }
+        [plural, rest @ ..] => (*plural, rest),
+        [] => return None,
+    };
+    Some(Place {
+        kind: KindId::by_resource(group, version, plural)?,
+        is_named: !rest.is_empty(),
+        subresource: rest.get(1).copied().unwrap_or_default().to_owned(),
+    })
+}
+
+/// What an API server in trouble answers.
+fn refusal(code: u16) -> Response {
+    let status = match code {
+        429 => Status::too_many_requests("too many requests, please try again later", 1),
+        503 => Status::service_unavailable("the server is currently unable to handle the request"),
+        504 => Status::timeout(
+            "the server was unable to return a response in the time allotted",
+            0,
+        ),
+        _ => Status::internal_error("etcdserver: request timed out"),
+    };
+    Response::new(code, "application/json", status.to_bytes())
 }

@@ -18,6 +18,17 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 /// The number of an event: 1 is the first; 0 stands for the scenario itself.
 pub type EventId = u64;
 
+/// What a commit does to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// It was not there before.
+    Create,
+    /// It was, and is.
+    Change,
+    /// It is not there any more.
+    Delete,
+}
+
 /// What happened, as the story tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
@@ -37,8 +48,8 @@ pub enum What {
     Commit {
         /// The revision it made.
         revision: Revision,
-        /// The keys it put or deleted.
-        keys: Vec<Arc<str>>,
+        /// The keys it wrote, and what it did to each.
+        writes: Vec<(Arc<str>, Act)>,
     },
     /// A batch of the store's watch reached an API server's cache.
     Observed {

@@ -6,9 +6,9 @@ use core::time::Duration;
 
 use wavetank_api::json::Value;
 
-use wavetank_api::Time;
 use wavetank_api::selector::LabelSelector;
-use wavetank_store::KeyValue;
+use wavetank_api::{Revision, Time};
+use wavetank_store::{KeyValue, ReadError};
 
 use crate::scenario::{Check, ObjectName, resource_kind};
 use crate::trace::{EventId, Mark};
@@ -129,6 +129,19 @@ impl World {
     pub fn object(&self, key: &str) -> Option<Value> {
         let found = self.disk.store.get(key, None).ok()??;
         serde_json::from_slice(&found.value).ok()
+    }
+
+    /// An object as it was at a revision, or as it is when none is named.
+    ///
+    /// # Errors
+    /// When the store no longer holds that revision, or has not come to it.
+    pub fn object_at(
+        &self,
+        key: &str,
+        revision: Option<Revision>,
+    ) -> Result<Option<Value>, ReadError> {
+        let found = self.disk.store.get(key, revision)?;
+        Ok(found.and_then(|kv| serde_json::from_slice(&kv.value).ok()))
     }
 
     /// All objects below a prefix of keys.

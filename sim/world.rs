@@ -15,16 +15,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wavetank_api::{Request, Revision, Time};
-use wavetank_informer::{CallId, Failure, Note, Output};
+use wavetank_informer::{CallId, Failure, Guards, Note, Output};
 use wavetank_store::Batch;
 
 use crate::agenda::Agenda;
 use crate::chance::Seed;
 use crate::disk::{Disk, Released, ServerLife};
-use crate::network::{Fate, Network, ProcessId};
-use crate::operator::Operator;
+use crate::faults::Faults;
+use crate::network::{Fate, Network, ProcessId, Way};
+use crate::operator::{Operator, Recreating};
+use crate::oracle::{Watchman, Writer};
 use crate::process::{News, Process};
-use crate::scenario::ClusterSpec;
+use crate::scenario::{Action, ClusterSpec};
 use crate::server::{Origin, Server};
 use crate::trace::{EventId, Mark, Trace, What};
 use crate::verdict::Watched;
@@ -35,9 +37,6 @@ pub const BEGINNING: Time = Time::from_secs(1_767_225_600);
 /// How often the store forgets revisions, and how much history it keeps (etcd under kube-apiserver:
 /// `--etcd-compaction-interval`, five minutes).
 pub(crate) const COMPACTION: Duration = Duration::from_secs(300);
-
-/// How many versions one call of `sweep` forgets.
-const SWEPT: usize = 10_000;
 
 /// Something that will happen.
 pub(crate) enum Event {
@@ -71,12 +70,22 @@ pub(crate) enum Event {
     Expire,
     /// A batch of the store's watch reaches an API server's cache.
     Observe { server: ServerLife, batch: Batch },
+    /// A transaction of an API server is durable.
+    Released { answer: Released },
     /// A timer of an API server.
     ServerTick { server: usize },
     /// The store forgets what is older than this revision, and marks the next one.
     Compact { at: Revision },
     /// A step of the scenario.
     Step(usize),
+    /// The end of a fault that lasted.
+    Undo { action: Box<Action> },
+    /// A process that crashed starts again.
+    Recover { process: ProcessId },
+    /// The operator looks whether what it deleted is gone.
+    Again { recreation: Box<Recreating> },
+    /// All faults end.
+    Calm,
     /// A whole second at which a check is looked at.
     Check(usize),
 }
@@ -88,6 +97,7 @@ pub struct World {
     pub(crate) trace: Trace,
     pub(crate) network: Network,
     pub(crate) disk: Disk,
+    pub(crate) faults: Faults,
     pub(crate) servers: Vec<Server>,
     pub(crate) processes: Vec<Process>,
     pub(crate) by_name: BTreeMap<Arc<str>, ProcessId>,
@@ -95,8 +105,14 @@ pub struct World {
     pub(crate) checks: Vec<Watched>,
     pub(crate) seed: Seed,
     pub(crate) spec: ClusterSpec,
+    /// The guards that every component keeps.
+    pub(crate) guards: Guards,
     /// The event that is being handled.
     pub(crate) current: EventId,
+    /// Looks at invariants, if anybody does.
+    pub(crate) watchman: Option<Box<Watchman>>,
+    /// Who sent each write that is under way, for the watchman.
+    pub(crate) intents: BTreeMap<Origin, Arc<Writer>>,
 }
 
 impl World {
@@ -118,6 +134,17 @@ impl World {
         self.now = end;
     }
 
+    /// The same, until an invariant is seen broken.
+    pub fn run_until_broken(&mut self, end: Time) {
+        while self.agenda.next_time().is_some_and(|at| at <= end) {
+            self.step();
+            if !self.violations().is_empty() {
+                return;
+            }
+        }
+        self.now = end;
+    }
+
     // ANCHOR: step
     /// Lets the next event happen. False when nothing is left.
     pub fn step(&mut self) -> bool {
@@ -125,6 +152,16 @@ impl World {
             return false;
         };
         self.now = at;
+        self.happen(event, cause);
+        true
+    }
+    // ANCHOR_END: step
+
+    /// Lets an event happen now.
+    pub(crate) fn happen(&mut self, event: Event, cause: EventId) {
+        let Some(event) = self.or_waits(event, cause) else {
+            return;
+        };
         match event {
             Event::Hear {
                 process,
@@ -145,23 +182,55 @@ impl World {
                 server,
                 origin,
                 request,
-            } => {
-                self.arrive(server, origin, request, cause);
-            }
+            } => self.arrive(server, origin, request, cause),
             Event::HangUp { server, origin } => self.hang_up(server, origin, cause),
             Event::Synced => self.synced(cause),
             Event::Expire => self.expire(cause),
             Event::Observe { server, batch } => self.observe(server, &batch, cause),
+            Event::Released { answer } => {
+                self.current = cause;
+                self.resume_txn(answer);
+            }
             Event::ServerTick { server } => self.server_tick(server, cause),
             Event::Compact { at } => self.compact(at, cause),
             Event::Step(index) => self.scenario_step(index, cause),
+            Event::Undo { action } => {
+                self.mark(cause, b'u', 0, 0, &[]);
+                self.undo_fault(&action);
+            }
+            Event::Recover { process } => {
+                self.mark(cause, b'l', process.0 as usize, 0, &[]);
+                self.recover(process);
+            }
+            Event::Again { recreation } => self.create_again(*recreation, cause),
+            Event::Calm => {
+                self.mark(cause, b'a', 0, 0, &[]);
+                self.calm();
+            }
             Event::Check(index) => self.check(index, cause),
         }
-        true
     }
-    // ANCHOR_END: step
 
-    fn mark(&mut self, cause: EventId, tag: u8, who: usize, which: u64, bytes: &[u8]) {
+    /// Puts an event aside that concerns an API server which stands still.
+    fn or_waits(&mut self, event: Event, cause: EventId) -> Option<Event> {
+        let server = match &event {
+            Event::Arrive { server, .. }
+            | Event::HangUp { server, .. }
+            | Event::ServerTick { server } => *server,
+            Event::Observe { server, .. } => server.0,
+            Event::Released { answer } => answer.waiter.server.0,
+            _ => return Some(event),
+        };
+        match self.faults.paused_servers.get_mut(&server) {
+            None => Some(event),
+            Some(waiting) => {
+                waiting.push_back((event, cause));
+                None
+            }
+        }
+    }
+
+    pub(crate) fn mark(&mut self, cause: EventId, tag: u8, who: usize, which: u64, bytes: &[u8]) {
         let mark = Mark {
             tag,
             who: who as u64,
@@ -178,12 +247,15 @@ impl World {
         found.is_some_and(|p| p.incarnation == incarnation && p.role.is_some())
     }
 
-    fn hear(&mut self, id: ProcessId, incarnation: u32, news: News, cause: EventId) {
+    pub(crate) fn hear(&mut self, id: ProcessId, incarnation: u32, news: News, cause: EventId) {
         if id == Operator::PROCESS {
             return self.operator_hears(news, cause);
         }
         if !self.is_current(id, incarnation) {
             return;
+        }
+        if let Some(pause) = self.faults.paused.get_mut(&id) {
+            return pause.waiting.push_back((news, cause));
         }
         let process = &mut self.processes[id.0 as usize];
         let call = news.call();
@@ -195,6 +267,8 @@ impl World {
                 process.open.remove(&call);
             }
         }
+        process.learn(&news);
+        process.goes_on = call.and_then(|(call, _)| process.decided.remove(&call));
         let name = process.name.clone();
         let bytes = news.bytes();
         let words = news.words();
@@ -211,6 +285,7 @@ impl World {
                 news: words,
             });
         let outputs = self.processes[id.0 as usize].hear(news, self.now);
+        self.show_lives(id);
         self.carry_out(id, outputs);
     }
 
@@ -235,6 +310,16 @@ impl World {
             return;
         }
         process.runtime_due = None;
+        if !self.faults.paused.contains_key(&id) {
+            self.hear_runtime(id, cause);
+        }
+    }
+
+    /// Lets the container runtime of a machine say what it has to say.
+    pub(crate) fn hear_runtime(&mut self, id: ProcessId, cause: EventId) {
+        let Some(process) = self.processes.get(id.0 as usize) else {
+            return;
+        };
         let name = process.name.clone();
         self.mark(cause, b'r', id.0 as usize, 0, &[]);
         self.trace
@@ -243,6 +328,7 @@ impl World {
                 news: "its container runtime",
             });
         let outputs = self.processes[id.0 as usize].hear_runtime(self.now);
+        self.show_lives(id);
         self.carry_out(id, outputs);
     }
 
@@ -268,8 +354,14 @@ impl World {
                     self.send(server, origin(call, true), request, cause);
                 }
                 Output::Cancel(call) => self.cancel(server, id, incarnation, call),
-                Output::WakeAt(at) => self.wake_at(id, at.max(self.now), cause),
-                Output::Note(note) => cause = self.decided(id, note),
+                Output::WakeAt(at) => {
+                    let at = self.processes[id.0 as usize].clock.when(at);
+                    self.wake_at(id, at.max(self.now), cause);
+                }
+                Output::Note(note) => {
+                    self.processes[id.0 as usize].goes_on = None;
+                    cause = self.decided(id, note);
+                }
                 Output::Effect(()) => {}
             }
         }
@@ -310,7 +402,7 @@ impl World {
         decided
     }
 
-    fn set_runtime_timer(&mut self, id: ProcessId) {
+    pub(crate) fn set_runtime_timer(&mut self, id: ProcessId) {
         let process = &mut self.processes[id.0 as usize];
         let Some(due) = process.next_runtime() else {
             return;
@@ -331,7 +423,13 @@ impl World {
         if let Some(process) = self.processes.get_mut(origin.process.0 as usize) {
             process.open.insert(origin.call, origin.stream);
         }
-        match self.network.carry(origin.process, self.now, None) {
+        if self.watchman.is_some() {
+            self.note_intent(origin, &request);
+        }
+        match self
+            .network
+            .carry((origin.process, Way::To), self.now, None)
+        {
             Fate::Arrives(at) => {
                 self.agenda.add(
                     at,
@@ -377,128 +475,9 @@ impl World {
             call,
             stream,
         };
-        if let Fate::Arrives(at) = self.network.carry(id, self.now, None) {
+        if let Fate::Arrives(at) = self.network.carry((id, Way::To), self.now, None) {
             self.agenda
                 .add(at, self.current, Event::HangUp { server, origin });
         }
-    }
-
-    // --- store -------------------------------------------------------------------------------
-
-    /// Begins to write staged transactions to disk, unless a write is under way.
-    pub(crate) fn start_sync(&mut self, cause: EventId) {
-        if self.disk.start_sync() {
-            let at = self.network.synced(self.now);
-            self.agenda.add(at, cause, Event::Synced);
-        }
-    }
-
-    /// Sets the alarm for the lease that ends next.
-    pub(crate) fn wait_for_expiry(&mut self) {
-        if let Some(at) = self.disk.set_alarm() {
-            self.agenda
-                .add(at.max(self.now), self.current, Event::Expire);
-        }
-    }
-
-    /// The keys of leases that are over go.
-    fn expire(&mut self, cause: EventId) {
-        if !self.disk.expire(self.now) {
-            return;
-        }
-        self.mark(cause, b'e', 0, 0, &[]);
-        self.wait_for_expiry();
-        self.start_sync(self.current);
-    }
-
-    fn synced(&mut self, cause: EventId) {
-        let released = self.disk.synced();
-        let revision = self.disk.store.revision();
-        self.mark(cause, b's', 0, revision.0, &[]);
-        let synced = self.current;
-        let commits = self.feed(&released, synced);
-        for answer in released {
-            let committed = answer
-                .result
-                .as_ref()
-                .ok()
-                .filter(|result| result.succeeded);
-            let commit = committed.and_then(|result| commits.get(&result.revision));
-            self.current = commit.copied().unwrap_or(answer.waiter.cause);
-            self.resume_txn(answer);
-        }
-        self.start_sync(synced);
-    }
-
-    /// Sends what is new in the store on its way to each API server's cache; the numbers of the
-    /// commits' records.
-    fn feed(&mut self, released: &[Released], synced: EventId) -> BTreeMap<Revision, EventId> {
-        let mut commits = BTreeMap::new();
-        for server in 0..self.servers.len() {
-            let watch = &self.servers[server].watch;
-            let Ok(batch) = self.disk.store.drain(watch, usize::MAX) else {
-                continue;
-            };
-            if batch.events.is_empty() {
-                continue;
-            }
-            if commits.is_empty() {
-                commits = self.record_commits(&batch, released, synced);
-            }
-            let host = &mut self.servers[server];
-            host.last_batch = self.network.observed(server, self.now, host.last_batch);
-            let cause = commits.values().next_back().copied().unwrap_or(synced);
-            let server = (server, host.incarnation);
-            let event = Event::Observe { server, batch };
-            self.agenda.add(host.last_batch, cause, event);
-        }
-        commits
-    }
-
-    /// One record a revision, caused by the request that staged it.
-    fn record_commits(
-        &mut self,
-        batch: &Batch,
-        released: &[Released],
-        synced: EventId,
-    ) -> BTreeMap<Revision, EventId> {
-        let answers = released.iter();
-        let done = answers.filter_map(|answer| Some((answer.result.as_ref().ok()?, answer)));
-        let causes: BTreeMap<Revision, EventId> = done
-            .filter(|(result, _)| result.succeeded)
-            .map(|(result, answer)| (result.revision, answer.waiter.cause))
-            .collect();
-        let mut commits = BTreeMap::new();
-        for events in batch.events.chunk_by(|a, b| a.revision == b.revision) {
-            let Some(first) = events.first() else {
-                continue;
-            };
-            let revision = first.revision;
-            let mark = Mark {
-                tag: b'c',
-                who: 0,
-                which: revision.0,
-                bytes: first.key.as_bytes(),
-            };
-            let cause = causes.get(&revision).copied().unwrap_or(synced);
-            let commit = self.trace.event(self.now, cause, &mark);
-            self.trace.record(commit, cause, self.now, || What::Commit {
-                revision,
-                keys: events.iter().map(|event| event.key.clone()).collect(),
-            });
-            commits.insert(revision, commit);
-        }
-        commits
-    }
-
-    fn compact(&mut self, at: Revision, cause: EventId) {
-        self.mark(cause, b'k', 0, at.0, &[]);
-        // Refused only when there is nothing to compact yet.
-        let _ = self.disk.store.compact(at);
-        while self.disk.store.sweep(SWEPT) {}
-        let next = Event::Compact {
-            at: self.disk.store.revision(),
-        };
-        self.agenda.add(self.now + COMPACTION, self.current, next);
     }
 }

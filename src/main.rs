@@ -17,7 +17,9 @@ use clap::{Parser, Subcommand};
 mod machines;
 mod nodes;
 mod refusals;
+mod replay;
 mod simulate;
+mod sweep;
 mod told;
 mod up;
 

@@ -5,6 +5,7 @@
 //!
 //! Book: `book/src/simulator/scenarios.md`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -15,16 +16,40 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
 use wavetank_sim::explain::explain;
-use wavetank_sim::scenario::ObjectName;
-use wavetank_sim::{BEGINNING, Scenario, Seed, World};
+use wavetank_sim::oracle::Invariant;
+use wavetank_sim::scenario::{ObjectName, Span, parse_span};
+use wavetank_sim::{BEGINNING, Scenario, Seed, World, shrink, trial};
+
+use crate::{replay, sweep};
 
 /// Commands of `wavetank sim`.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Run a scenario, look at its checks, and print the trace hash.
+    /// Run a scenario, look at its checks and at every invariant, and print the trace hash.
     ///
-    /// Exits with 1 when a check does not hold or the cluster refuses a step.
+    /// Exits with 1 when a check does not hold, the cluster refuses a step, or an invariant is
+    /// broken that the scenario does not say is (`breaks`), or the other way round.
     Run(Arguments),
+    /// Run a scenario and tell in a dozen lines what led to the first broken invariant.
+    Replay {
+        #[command(flatten)]
+        arguments: Arguments,
+        /// Also draw it: a sequence diagram, as an SVG file.
+        #[arg(long)]
+        svg: Option<PathBuf>,
+        /// Stop at this virtual time (`5m10s`), and show objects as they were then.
+        #[arg(long, value_parser = span)]
+        until: Option<Span>,
+        /// An object to show in YAML: `pods/default/web-0`; may be given again.
+        #[arg(long)]
+        show: Vec<String>,
+        /// Show the objects at this revision instead of the last one.
+        #[arg(long)]
+        revision: Option<u64>,
+        /// Show how the objects differ from this revision on.
+        #[arg(long)]
+        since: Option<u64>,
+    },
     /// Run a scenario and say why an object exists: from the scenario to its first write.
     Explain {
         /// The object: `pods/shop/web-5d9c7-x2x4k`, or a prefix of its name.
@@ -32,6 +57,13 @@ pub enum Command {
         #[command(flatten)]
         arguments: Arguments,
     },
+    /// Make a scenario that breaks an invariant as small as possible, and print it.
+    Shrink(Arguments),
+    /// Let chance write scenarios, seed by seed, and look for a broken invariant.
+    ///
+    /// What is found is shrunk and left in a folder: scenario, story, diagram, and the command that
+    /// replays it. Exits with 1 when anything is found.
+    Sweep(sweep::Sweep),
 }
 
 /// What every command of `wavetank sim` takes.
@@ -42,6 +74,14 @@ pub struct Arguments {
     /// The seed: one seed, one history.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Keep all guards, also those that the scenario takes away (`without`).
+    #[arg(long)]
+    guarded: bool,
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    let found = parse_span(text).map(Span);
+    found.ok_or_else(|| format!("{text:?} is not a span such as 90s, 1h30m or 250ms"))
 }
 
 /// Runs the command.
@@ -51,7 +91,36 @@ pub struct Arguments {
 pub fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(arguments) => run_scenario(&arguments),
+        Command::Replay {
+            arguments,
+            svg,
+            until,
+            show,
+            revision,
+            since,
+        } => {
+            let look = replay::Look {
+                until,
+                show,
+                revision,
+                since,
+            };
+            replay::replay(&arguments.read()?, arguments.seed, svg.as_deref(), &look)
+        }
         Command::Explain { object, arguments } => explain_object(&object, &arguments),
+        Command::Shrink(arguments) => shrink_scenario(&arguments),
+        Command::Sweep(arguments) => sweep::sweep(&arguments),
+    }
+}
+
+impl Arguments {
+    fn read(&self) -> Result<Scenario> {
+        let mut scenario = read(&self.scenario)?;
+        if self.guarded {
+            scenario.without.clear();
+            scenario.breaks.clear();
+        }
+        Ok(scenario)
     }
 }
 
@@ -61,13 +130,21 @@ fn read(path: &Path) -> Result<Scenario> {
 }
 
 fn run_scenario(arguments: &Arguments) -> Result<ExitCode> {
-    let scenario = read(&arguments.scenario)?;
+    let scenario = arguments.read()?;
     let began = Instant::now();
     let mut world = World::new(&scenario, Seed(arguments.seed), false);
+    world.watch_invariants();
     play(&mut world, &scenario);
+    if scenario.calm.is_some() {
+        world.settle();
+    }
     let verdict = world.verdict();
     for failure in &verdict.failures {
         println!("FAILED {failure}");
+    }
+    let violations = world.violations();
+    for violation in violations {
+        println!("BROKEN {violation}");
     }
     println!(
         "checks {} held, {} failed",
@@ -78,14 +155,37 @@ fn run_scenario(arguments: &Arguments) -> Result<ExitCode> {
         "trace {} events {} virtual {} wall {:.3}s",
         world.trace().hash(),
         world.trace().events(),
-        humantime(scenario.until.0),
+        scenario.until,
         began.elapsed().as_secs_f64()
     );
-    Ok(if verdict.is_clean() {
+    let broken: BTreeSet<Invariant> = violations.iter().map(|found| found.invariant).collect();
+    for missing in scenario.breaks.difference(&broken) {
+        println!("FAILED {} should have been broken", missing.name());
+    }
+    let as_said = match scenario.breaks.is_empty() {
+        true => broken.is_empty(),
+        false => scenario.breaks.is_subset(&broken),
+    };
+    Ok(if verdict.is_clean() && as_said {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn shrink_scenario(arguments: &Arguments) -> Result<ExitCode> {
+    let scenario = arguments.read()?;
+    let seed = Seed(arguments.seed);
+    let outcome = trial::run(&scenario, seed);
+    let Some(first) = outcome.violations.first() else {
+        bail!("no invariant is broken with seed {}", seed.0);
+    };
+    let Some((mut small, _)) = shrink::shrink(&scenario, seed, first.invariant) else {
+        bail!("{} was broken once and not again", first.invariant.name());
+    };
+    small.breaks = BTreeSet::from([first.invariant]);
+    print!("{}", small.to_yaml()?);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs to the end; on a terminal it says how far it is, once a second.
@@ -101,8 +201,8 @@ fn play(world: &mut World, scenario: &Scenario) {
         if shown.elapsed() >= Duration::from_secs(1) {
             shown = Instant::now();
             shows = true;
-            let at = humantime(Duration::from_secs(world.now().since(BEGINNING).as_secs()));
-            eprint!("\rvirtual {at} of {}   ", humantime(scenario.until.0));
+            let at = Span(Duration::from_secs(world.now().since(BEGINNING).as_secs()));
+            eprint!("\rvirtual {at} of {}   ", scenario.until);
             // A terminal that cannot be written to is no reason to stop.
             let _ = std::io::stderr().flush();
         }
@@ -113,7 +213,7 @@ fn play(world: &mut World, scenario: &Scenario) {
 }
 
 fn explain_object(object: &str, arguments: &Arguments) -> Result<ExitCode> {
-    let scenario = read(&arguments.scenario)?;
+    let scenario = arguments.read()?;
     let name = ObjectName::parse(object).map_err(anyhow::Error::msg)?;
     let mut world = World::new(&scenario, Seed(arguments.seed), true);
     play(&mut world, &scenario);
@@ -127,24 +227,4 @@ fn explain_object(object: &str, arguments: &Arguments) -> Result<ExitCode> {
     };
     println!("{key}\n{story}");
     Ok(ExitCode::SUCCESS)
-}
-
-/// `1h2m3s`, as scenarios write it.
-fn humantime(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let parts = [
-        (seconds / 3600, "h"),
-        (seconds / 60 % 60, "m"),
-        (seconds % 60, "s"),
-    ];
-    let text: String = parts
-        .iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|(n, unit)| format!("{n}{unit}"))
-        .collect();
-    if text.is_empty() {
-        "0s".to_owned()
-    } else {
-        text
-    }
 }

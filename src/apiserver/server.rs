@@ -373,6 +373,11 @@ impl ApiServer {
         steps
     }
 
+    /// The revision that its cache has reached: no answer tells of a later one.
+    pub fn revision(&self) -> Revision {
+        self.core.cache.revision()
+    }
+
     /// Streams that have frames since the last call (or have more after a partial drain).
     pub fn news(&mut self) -> Vec<StreamId> {
         self.core.streams.news()

@@ -73,6 +73,8 @@ pub struct Drained {
     pub frames: Vec<Bytes>,
     /// Whether the stream has ended with these frames.
     pub closed: bool,
+    /// Whether more is ready: `news` names the stream again.
+    pub more: bool,
 }
 
 /// Two byte streams to be joined: the client's and that of the kubelet that runs the pod.

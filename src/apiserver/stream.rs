@@ -203,8 +203,8 @@ impl Streams {
     pub fn drain(&mut self, id: StreamId, now: Time) -> Drained {
         let Some(stream) = self.streams.get_mut(&id) else {
             return Drained {
-                frames: Vec::new(),
                 closed: true,
+                ..Drained::default()
             };
         };
         let frames = stream.take(now);
@@ -213,13 +213,18 @@ impl Streams {
             return Drained {
                 frames,
                 closed: false,
+                more: true,
             };
         }
         let closed = stream.is_over;
         if closed {
             self.close(id);
         }
-        Drained { frames, closed }
+        Drained {
+            frames,
+            closed,
+            more: false,
+        }
     }
 
     /// Forgets a stream.

@@ -46,7 +46,8 @@ pub struct Config {
 /// What exists only while the process acts.
 struct Acting {
     world: Informers,
-    loops: Vec<Box<dyn Loop>>,
+    /// Each controller, with the client that names it.
+    loops: Vec<(Client, Box<dyn Loop>)>,
     recorder: Recorder,
     /// Whether the caches were filled and the loops have been started.
     started: bool,
@@ -128,7 +129,10 @@ impl Manager {
         world.handle(&Input::Start, now, &mut self.ids, out);
         self.acting = Some(Acting {
             world,
-            loops: controllers::all(&self.config),
+            loops: controllers::all(&self.config)
+                .into_iter()
+                .map(|each| (self.client.part(each.name()), each))
+                .collect(),
             recorder: Recorder::new(&self.client, ""),
             started: false,
         });
@@ -137,7 +141,7 @@ impl Manager {
     fn stop(&mut self, out: &mut Vec<Output<Nothing>>) {
         if let Some(mut acting) = self.acting.take() {
             acting.world.stop(out);
-            for each in &mut acting.loops {
+            for (_, each) in &mut acting.loops {
                 each.stop(out);
             }
         }
@@ -162,7 +166,7 @@ impl Component for Manager {
     fn handle(&mut self, input: Input<Nothing>, now: Time, out: &mut Vec<Output<Nothing>>) {
         self.elect(&input, now, out);
         if let Some(acting) = &mut self.acting {
-            acting.handle(&input, now, &self.client, &mut self.ids, out);
+            acting.handle(&input, now, &mut self.ids, out);
         }
         self.ask_for_wake(matches!(input, Input::Tick), out);
     }
@@ -175,12 +179,11 @@ impl Acting {
         &mut self,
         input: &Input<Nothing>,
         now: Time,
-        client: &Client,
         ids: &mut CallIds,
         out: &mut Vec<Output<Nothing>>,
     ) {
         for news in self.world.handle(input, now, ids, out) {
-            for each in &mut self.loops {
+            for (_, each) in &mut self.loops {
                 each.observe(&news, &self.world, now);
             }
         }
@@ -188,15 +191,15 @@ impl Acting {
         let starts = synced && !self.started;
         self.started |= synced;
         let (world, recorder) = (&self.world, &mut self.recorder);
-        let mut desk = Desk {
-            world,
-            client,
-            recorder,
-            now,
-            ids,
-            out,
-        };
-        for each in &mut self.loops {
+        for (client, each) in &mut self.loops {
+            let mut desk = Desk {
+                world,
+                client,
+                recorder,
+                now,
+                ids,
+                out,
+            };
             if starts {
                 each.start(now);
             }
@@ -210,7 +213,7 @@ impl Acting {
     // ANCHOR_END: handle
 
     fn next_wake(&self) -> Option<Time> {
-        let loops = self.loops.iter().filter_map(|each| each.next_wake());
+        let loops = self.loops.iter().filter_map(|(_, each)| each.next_wake());
         let others = [self.world.next_wake(), self.recorder.next_wake()];
         loops.chain(others.into_iter().flatten()).min()
     }

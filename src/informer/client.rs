@@ -146,6 +146,8 @@ pub struct Selection {
 pub struct Client {
     /// First word of the user agent; the server records it as field manager.
     agent: &'static str,
+    /// Which part of the component speaks: last word of the user agent; mostly none.
+    part: &'static str,
     /// Who the component is when it sits in the server's process: the name in its certificate.
     user: Cow<'static, str>,
 }
@@ -156,7 +158,17 @@ impl Client {
     pub fn new(agent: &'static str, user: impl Into<Cow<'static, str>>) -> Self {
         Client {
             agent,
+            part: "",
             user: user.into(),
+        }
+    }
+
+    /// The same component's client, for one of its parts: `replicaset-controller`. It says so at
+    /// the end of its user agent, as upstream's controllers name their service accounts there.
+    pub fn part(&self, name: &'static str) -> Self {
+        Client {
+            part: name,
+            ..self.clone()
         }
     }
 
@@ -348,7 +360,12 @@ impl Client {
     pub fn request(&self, method: Method, target: String) -> Request {
         let mut request = Request::new(method, target);
         request.headers.push("accept", "application/json");
-        let agent = format!("{}/v1.33.0 (linux/amd64) kubernetes/wavetank", self.agent);
+        let (agent, part) = (self.agent, self.part);
+        let mut agent = format!("{agent}/v1.33.0 (linux/amd64) kubernetes/wavetank");
+        if !part.is_empty() {
+            agent.push_str("/system:serviceaccount:kube-system:");
+            agent.push_str(part);
+        }
         request.headers.push("user-agent", agent);
         request.peer = Peer::Component(self.user.clone());
         request

@@ -55,7 +55,8 @@ pub enum Input<O> {
     Start,
     /// The time asked for by the latest `WakeAt` has come.
     Tick,
-    /// The whole answer to a `Call`, or a refusal (not 2xx) of a `Watch`.
+    /// The whole answer to a `Call`; to a `Watch`, a refusal (not 2xx), or all there is of it: a
+    /// watch from a revision that is no longer held is accepted, and ends with its first line.
     Response(CallId, Response),
     /// A `Watch` was accepted.
     Opened(CallId),

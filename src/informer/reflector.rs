@@ -260,7 +260,12 @@ impl<T: Cached> Reflector<T> {
                 }
                 Err(error) => self.list_refused(&error, now),
             },
-            // A watch that is refused: the status says whether the revision is too old.
+            // A watch that was over when it was opened: its only line says why.
+            _ if response.is_success() => {
+                let then = self.take_in(&response.bytes(), changes).err();
+                self.wait(then.unwrap_or(Then::Watch), now);
+            }
+            // A watch that is refused.
             _ => {
                 let error = ApiError::from_status(response.status, &response.bytes());
                 self.wait(after(&error), now);

@@ -120,7 +120,12 @@ impl Rig {
                     if from < self.server.compacted {
                         self.watch = None;
                         let gone = r#"{"kind":"Status","reason":"Expired","code":410}"#;
-                        let gone = Response::new(410, "application/json", gone);
+                        // Refused, or accepted and ended by its first line, as the server does.
+                        let line = format!("{{\"type\":\"ERROR\",\"object\":{gone}}}\n");
+                        let gone = match call.0 % 2 {
+                            0 => Response::new(410, "application/json", gone),
+                            _ => Response::new(200, "application/json", line),
+                        };
                         self.give(Input::Response(call, gone));
                     } else {
                         self.give(Input::Opened(call));
