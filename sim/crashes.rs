@@ -72,9 +72,21 @@ impl World {
         let Some(origin) = self.servers[server].origin_of(answer.waiter.ticket) else {
             return;
         };
+        let Some(process) = self.processes.get_mut(origin.process.0 as usize) else {
+            return;
+        };
+        process.writes += 1;
         if self.faults.count_write(origin.process) {
             self.crash(origin.process);
         }
+    }
+
+    /// How many writes of this process have been committed.
+    pub fn writes_of(&self, name: &str) -> u32 {
+        let process = self
+            .process_named(name)
+            .map(|id| &self.processes[id.0 as usize]);
+        process.map_or(0, |process| process.writes)
     }
 
     /// The power of the control plane goes: the store has what was on its disk, and every API

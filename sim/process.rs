@@ -113,6 +113,8 @@ pub(crate) struct Process {
     pub(crate) wake: Option<Time>,
     /// The time at which its runtime has something to say.
     pub(crate) runtime_due: Option<Time>,
+    /// How many of its writes were committed.
+    pub(crate) writes: u32,
     /// How far it knows the store, for oracles.
     pub(crate) views: Arc<Views>,
     /// Reads that have not ended: of which kind, and whether each lists or watches.
@@ -137,6 +139,7 @@ impl Process {
             incarnation: 0,
             wake: None,
             runtime_due: None,
+            writes: 0,
             views: Arc::default(),
             asked: BTreeMap::new(),
             decided: BTreeMap::new(),

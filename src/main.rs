@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bugs;
 mod machines;
 mod nodes;
 mod refusals;

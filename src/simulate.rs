@@ -20,7 +20,7 @@ use wavetank_sim::oracle::Invariant;
 use wavetank_sim::scenario::{ObjectName, Span, parse_span};
 use wavetank_sim::{BEGINNING, Scenario, Seed, World, shrink, trial};
 
-use crate::{replay, sweep};
+use crate::{bugs, replay, sweep};
 
 /// Commands of `wavetank sim`.
 #[derive(Subcommand)]
@@ -64,6 +64,10 @@ pub enum Command {
     /// What is found is shrunk and left in a folder: scenario, story, diagram, and the command that
     /// replays it. Exits with 1 when anything is found.
     Sweep(sweep::Sweep),
+    /// Find every bug of the catalogue again, each with its guard gone, and print the table.
+    ///
+    /// Exits with 1 when one is not found, or its scenario breaks something with the guard on.
+    Bugs(bugs::Bugs),
 }
 
 /// What every command of `wavetank sim` takes.
@@ -110,6 +114,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Explain { object, arguments } => explain_object(&object, &arguments),
         Command::Shrink(arguments) => shrink_scenario(&arguments),
         Command::Sweep(arguments) => sweep::sweep(&arguments),
+        Command::Bugs(arguments) => bugs::bugs(&arguments),
     }
 }
 
